@@ -1,0 +1,132 @@
+//! Durations as people write them: `90`, `1.5`, `"30s"`, `"250ms"`, `"2h"`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The longest duration that any option takes: 365 days.
+pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A text that is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no duration: write seconds as a number, or a number with ms, s, m, h or d, such as 30s"
+)]
+pub struct InvalidDuration(pub String);
+
+/// Reads a number of seconds or `<number><unit>` with the units `ms s m h d`.
+///
+/// # Errors
+/// [`InvalidDuration`] for anything else, a negative number, or more than 10,000 years.
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
+    let invalid = || InvalidDuration(text.to_owned());
+    let split = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(invalid()),
+    };
+    let shape_ok = !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && number.bytes().any(|b| b.is_ascii_digit());
+    if !shape_ok {
+        return Err(invalid());
+    }
+    let number: f64 = number.parse().map_err(|_| invalid())?;
+    from_seconds(number * factor).ok_or_else(invalid)
+}
+
+/// Seconds as a [`Duration`], rounded to the microsecond. None when negative, not finite or absurdly large.
+pub fn from_seconds(seconds: f64) -> Option<Duration> {
+    const ABSURD: f64 = 10_000.0 * 365.0 * 86400.0;
+    if !(0.0..=ABSURD).contains(&seconds) {
+        return None;
+    }
+    Some(Duration::from_micros((seconds * 1e6).round() as u64))
+}
+
+/// A duration in configuration or JSON: a number of seconds or a text with a unit; answered as seconds,
+/// whole ones without a decimal point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seconds(pub Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.subsec_nanos() == 0 {
+            serializer.serialize_u64(self.0.as_secs())
+        } else {
+            serializer.serialize_f64(self.0.as_micros() as f64 / 1e6)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Seconds;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("seconds as a number, or a text such as \"30s\"")
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
+                from_seconds(seconds)
+                    .map(Seconds)
+                    .ok_or_else(|| E::custom(InvalidDuration(seconds.to_string())))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Seconds, E> {
+                self.visit_f64(seconds as f64)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Seconds, E> {
+                self.visit_f64(seconds as f64)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Seconds, E> {
+                parse(text).map(Seconds).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_write() {
+        for (text, millis) in [
+            ("0", 0),
+            ("3", 3000),
+            ("1.5", 1500),
+            ("250ms", 250),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "", "s", "-1", "1 s", "1w", "1e3", ".", "1.2.3", "nan", "10S",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_whole_seconds_as_integers() {
+        let text = |millis| {
+            serde_json::to_string(&Seconds(Duration::from_millis(millis))).expect("serialises")
+        };
+        assert_eq!((text(3000), text(1500)), ("3".to_owned(), "1.5".to_owned()));
+    }
+}

@@ -1,0 +1,94 @@
+//! Why the engine refused or could not do something. No HTTP here.
+
+use crate::{
+    domain::{FieldError, Status},
+    store::StoreError,
+};
+
+/// A request that the engine did not carry out. It changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No definition has this id or name.
+    #[error("there is no task `{task}`{hint}")]
+    UnknownTask {
+        /// As asked for.
+        task: String,
+        /// "; did you mean …" or the list of tasks.
+        hint: String,
+        /// The item of a batch, from 0.
+        item: Option<usize>,
+    },
+    /// No instance has this id or number.
+    #[error("there is no instance {key}")]
+    UnknownInstance {
+        /// As asked for.
+        key: String,
+    },
+    /// The inputs do not satisfy the task.
+    #[error("the inputs are not valid for the task `{task_id}`")]
+    InvalidInputs {
+        /// The task.
+        task_id: String,
+        /// What is wrong; pointers are relative to the inputs.
+        errors: Vec<FieldError>,
+    },
+    /// The options make no sense together or for this task.
+    #[error("the options are not valid")]
+    InvalidOptions {
+        /// What is wrong; each pointer is `/` and the option's name.
+        errors: Vec<FieldError>,
+    },
+    /// Items of a batch are not valid.
+    #[error("the batch has items that are not valid")]
+    InvalidBatch {
+        /// What is wrong; pointers begin `/instances/N`, at most 100.
+        errors: Vec<FieldError>,
+    },
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used before for another request: use a new key")]
+    KeyReused,
+    /// There is no room for another pending instance.
+    #[error("the queue is full: {pending} instances are pending, limits.pending allows {limit}")]
+    QueueFull {
+        /// How many are pending.
+        pending: u64,
+        /// How many may be.
+        limit: u64,
+    },
+    /// The daemon takes no new work.
+    #[error("the daemon is shutting down and takes no new work")]
+    Draining,
+    /// The store cannot be written now, or answered a read with an error.
+    #[error("the store is not available now")]
+    Unavailable(#[source] Option<StoreError>),
+    /// The store refused this very item: a defect.
+    #[error("the store refused the write: {detail}")]
+    Refused {
+        /// What it said.
+        detail: String,
+    },
+    /// Only a done instance can be run again.
+    #[error("the instance is {status}; only a done one can be run again")]
+    NotDone {
+        /// What it is.
+        status: Status,
+    },
+    /// The attempt that reports is no longer the one that counts.
+    #[error("the attempt is over: another one has begun, or the instance is done")]
+    AttemptOver,
+    /// No attempt is running that could report.
+    #[error("the instance is pending; only a running attempt can report")]
+    AttemptNotRunning,
+    /// The version is not the one the caller pinned.
+    #[error("the instance is at version {version}, not at the one in If-Match")]
+    VersionMismatch {
+        /// The version it has.
+        version: u64,
+    },
+    /// The output was refused.
+    #[error("the output is not valid")]
+    InvalidOutput {
+        /// What is wrong; pointers are relative to the output.
+        errors: Vec<FieldError>,
+    },
+}

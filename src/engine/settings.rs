@@ -1,0 +1,46 @@
+//! How much the engine may run and keep.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use crate::domain::size::ByteSize;
+
+/// The engine's part of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of this daemon (`server.node`).
+    pub node: Arc<str>,
+    /// How many handlers may run at once (`worker.local_slots`).
+    pub local_slots: NonZeroU32,
+    /// How many commands may run at once (`worker.command_slots`).
+    pub command_slots: NonZeroU32,
+    /// The time between a stop and its deadline (`worker.stop_grace`).
+    pub stop_grace: Duration,
+    /// How long a drain lets an only attempt run (`server.drain`).
+    pub drain: Duration,
+    /// How long after that everything is ended (`server.drain_grace`).
+    pub drain_grace: Duration,
+    /// The most pending instances (`limits.pending`).
+    pub pending: u64,
+    /// The largest output (`limits.output`).
+    pub output: ByteSize,
+    /// The most log text of one instance (`limits.log`).
+    pub log: ByteSize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cores =
+            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        Settings {
+            node: Arc::from("localhost"),
+            local_slots: NonZeroU32::new(256).expect("not zero"),
+            command_slots: NonZeroU32::new(cores.saturating_mul(2)).unwrap_or(NonZeroU32::MIN),
+            stop_grace: Duration::from_secs(10),
+            drain: Duration::from_secs(25),
+            drain_grace: Duration::from_secs(5),
+            pending: 1_000_000,
+            output: ByteSize::mib(1),
+            log: ByteSize::mib(16),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Where instances are kept: one deep trait, each backend with its own best SQL.
+//!
+//! All writes of a daemon reach a store as one [`Batch`] at a time, from one loop. There is no
+//! `update(row)` and no transaction outside a backend. Reads see only what is committed.
+
+pub mod batch;
+pub mod error;
+pub mod sqlite;
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+pub use batch::{
+    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim,
+    NewInstance, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+};
+pub use error::{CommitError, OpenError, StoreError};
+
+use crate::domain::{
+    Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary,
+};
+
+/// The ledger's database. Every method may be called from any thread and any runtime.
+pub trait Store: Send + Sync + 'static {
+    /// Writes `batch` as one transaction and answers when it is synced to disk.
+    ///
+    /// The batch is taken by reference so that it can be tried again after [`CommitError::NotCommitted`].
+    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
+
+    /// Those of the instances that exist, in any order.
+    fn get<'a>(
+        &'a self,
+        keys: &'a [InstanceKey],
+    ) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>>;
+
+    /// A page of summaries, newest first by number.
+    fn list<'a>(
+        &'a self,
+        query: &'a InstanceQuery,
+    ) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
+
+    /// Lines of one instance's log, in order of `seq`. Where lines were dropped to keep within the limit, one
+    /// line of the `system` stream stands in their place and says how many.
+    fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>>;
+
+    /// What is kept of one instance's log.
+    fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>>;
+
+    /// The attempts of one instance, oldest first, the running one included.
+    fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>>;
+
+    /// Every instance that is `running`: after a crash, what the dead daemon left.
+    fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>>;
+
+    /// What waits to run.
+    fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>>;
+
+    /// What this database is, as read back from it.
+    fn identity(&self) -> &Identity;
+
+    /// Whether a read works now.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Everything wrong that the stored state can show; empty when it is sound.
+    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>>;
+
+    /// Closes every connection; the files are left whole.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What is kept of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogExtent {
+    /// The last `seq` given out; 0 when there is none.
+    pub last: u64,
+    /// The first `seq` still kept; 0 when there is none.
+    pub first: u64,
+    /// Bytes of text that are kept.
+    pub bytes: u64,
+    /// Lines lost to the limit.
+    pub dropped: u64,
+}
+
+/// What waits to run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// How many instances are `pending`.
+    pub pending: u64,
+    /// The tasks that have instances ready to run.
+    pub ready: Vec<Arc<str>>,
+}
+
+/// What a database is.
+#[derive(Clone)]
+pub struct Identity {
+    /// How often it has been opened by a daemon, this time included: fences batch numbers between boots.
+    pub boot: u64,
+    /// Marks the processes of this store's attempts: the value of `TASKWRIGHT_STORE`.
+    pub tag: String,
+    /// The secret that the tokens of attempts are made with.
+    pub key: [u8; 32],
+    /// The backend and its version, such as `SQLite 3.51.3`.
+    pub backend: String,
+    /// How commits are synced: `full`, or what the operator chose instead.
+    pub synchronous: String,
+    /// Where it is, for people.
+    pub location: String,
+}
+
+impl fmt::Debug for Identity {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("boot", &self.boot)
+            .field("tag", &self.tag)
+            .field("backend", &self.backend)
+            .field("synchronous", &self.synchronous)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing wrong with a stored state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The instance it concerns, where it concerns one.
+    pub instance: Option<u64>,
+    /// What is wrong.
+    pub detail: String,
+}
