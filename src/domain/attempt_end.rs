@@ -109,36 +109,18 @@ pub fn conclude(end: &AttemptEnd, standing: &Standing) -> Conclusion {
             } else if standing.stop_requested {
                 cancelled()
             } else if standing.attempts_left {
-                Conclusion::Again {
-                    error: None,
-                    backoff: false,
-                }
+                Conclusion::Again { error: None, backoff: false }
             } else {
-                failed(
-                    ErrorKind::Interrupted { reason: *reason },
-                    interruption_message(*reason),
-                    standing.attempt,
-                )
+                failed(ErrorKind::Interrupted { reason: *reason }, interruption_message(*reason), standing.attempt)
             }
         }
         AttemptEnd::Stopped => cancelled(),
-        AttemptEnd::Failed {
-            kind,
-            message,
-            permanent,
-        } => {
+        AttemptEnd::Failed { kind, message, permanent } => {
             if *permanent || standing.stop_requested || !standing.attempts_left {
                 failed(kind.clone(), message, standing.attempt)
             } else {
-                let error = InstanceError {
-                    kind: kind.clone(),
-                    message: message.clone(),
-                    attempt: standing.attempt,
-                };
-                Conclusion::Again {
-                    error: Some(error),
-                    backoff: true,
-                }
+                let error = InstanceError { kind: kind.clone(), message: message.clone(), attempt: standing.attempt };
+                Conclusion::Again { error: Some(error), backoff: true }
             }
         }
         AttemptEnd::Returned => match (&standing.verdict, standing.stop_requested) {
@@ -150,11 +132,7 @@ pub fn conclude(end: &AttemptEnd, standing: &Standing) -> Conclusion {
 }
 
 fn failed(kind: ErrorKind, message: &str, attempt: u32) -> Conclusion {
-    Conclusion::Done(Outcome::Failed(Box::new(InstanceError {
-        kind,
-        message: message.to_owned(),
-        attempt,
-    })))
+    Conclusion::Done(Outcome::Failed(Box::new(InstanceError { kind, message: message.to_owned(), attempt })))
 }
 
 fn verdict_outcome(verdict: &Verdict, attempt: u32) -> Outcome {
@@ -163,10 +141,7 @@ fn verdict_outcome(verdict: &Verdict, attempt: u32) -> Outcome {
         VerdictStatus::Cancelled => Outcome::Cancelled,
         VerdictStatus::Failed => Outcome::Failed(Box::new(InstanceError {
             kind: ErrorKind::Handler { causes: Vec::new() },
-            message: verdict
-                .message
-                .clone()
-                .unwrap_or_else(|| "the task set its status to failed".to_owned()),
+            message: verdict.message.clone().unwrap_or_else(|| "the task set its status to failed".to_owned()),
             attempt,
         })),
     }
@@ -213,11 +188,7 @@ mod tests {
             Conclusion::Done(outcome) => outcome.status().to_string(),
             Conclusion::Again { error, backoff } => {
                 assert_eq!(error.is_some(), *backoff, "only a failed attempt waits");
-                if *backoff {
-                    "retry".into()
-                } else {
-                    "again".into()
-                }
+                if *backoff { "retry".into() } else { "again".into() }
             }
         }
     }
@@ -247,75 +218,36 @@ mod tests {
                 ["completed", "failed:handler", "cancelled"],
             ),
         ];
-        let verdicts = [
-            VerdictStatus::Completed,
-            VerdictStatus::Failed,
-            VerdictStatus::Cancelled,
-        ];
+        let verdicts = [VerdictStatus::Completed, VerdictStatus::Failed, VerdictStatus::Cancelled];
         for (name, end) in ends() {
             for (at, (attempts_left, stop_requested)) in
-                [(false, false), (false, true), (true, false), (true, true)]
-                    .into_iter()
-                    .enumerate()
+                [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
             {
-                let standing = |verdict| Standing {
-                    attempt: ATTEMPT,
-                    attempts_left,
-                    stop_requested,
-                    verdict,
-                };
+                let standing = |verdict| Standing { attempt: ATTEMPT, attempts_left, stop_requested, verdict };
                 let plain = word(&conclude(&end, &standing(None)));
-                let stated = verdicts.map(|status| {
-                    word(&conclude(
-                        &end,
-                        &standing(Some(Verdict {
-                            status,
-                            message: None,
-                        })),
-                    ))
-                });
+                let stated =
+                    verdicts.map(|status| word(&conclude(&end, &standing(Some(Verdict { status, message: None })))));
                 if name == "failed" {
                     // A failure is retried only when an attempt is left and nobody asked to stop; a verdict
                     // changes nothing about an error.
-                    let expected = if attempts_left && !stop_requested {
-                        "retry"
-                    } else {
-                        "failed:exit"
-                    };
+                    let expected = if attempts_left && !stop_requested { "retry" } else { "failed:exit" };
                     assert_eq!(plain, expected);
                     assert_eq!(stated, [expected; 3]);
                     continue;
                 }
-                let (_, without, with) = expected
-                    .iter()
-                    .find(|(row, ..)| *row == name)
-                    .expect("the table has every row");
-                assert_eq!(
-                    plain, without[at],
-                    "{name} left={attempts_left} stop={stop_requested}"
-                );
-                assert_eq!(
-                    stated, *with,
-                    "{name} left={attempts_left} stop={stop_requested}"
-                );
+                let (_, without, with) =
+                    expected.iter().find(|(row, ..)| *row == name).expect("the table has every row");
+                assert_eq!(plain, without[at], "{name} left={attempts_left} stop={stop_requested}");
+                assert_eq!(stated, *with, "{name} left={attempts_left} stop={stop_requested}");
             }
         }
     }
 
     #[test]
     fn the_message_of_a_verdict_is_the_message_of_the_error() {
-        let verdict = Some(Verdict {
-            status: VerdictStatus::Failed,
-            message: Some("why".into()),
-        });
-        let standing = Standing {
-            attempt: 1,
-            attempts_left: true,
-            stop_requested: false,
-            verdict,
-        };
-        let Conclusion::Done(Outcome::Failed(error)) = conclude(&AttemptEnd::Returned, &standing)
-        else {
+        let verdict = Some(Verdict { status: VerdictStatus::Failed, message: Some("why".into()) });
+        let standing = Standing { attempt: 1, attempts_left: true, stop_requested: false, verdict };
+        let Conclusion::Done(Outcome::Failed(error)) = conclude(&AttemptEnd::Returned, &standing) else {
             panic!("a verdict is not retried")
         };
         assert_eq!(error.message, "why");
@@ -324,14 +256,8 @@ mod tests {
     #[test]
     fn interruption_is_seen_in_the_attempt_whatever_became_of_the_instance() {
         let end = AttemptEnd::Interrupted(Interruption::Crash);
-        assert_eq!(
-            Ended::of(&end, &Conclusion::Done(Outcome::Cancelled)),
-            Ended::Interrupted
-        );
-        let again = Conclusion::Again {
-            error: None,
-            backoff: false,
-        };
+        assert_eq!(Ended::of(&end, &Conclusion::Done(Outcome::Cancelled)), Ended::Interrupted);
+        let again = Conclusion::Again { error: None, backoff: false };
         assert_eq!(Ended::of(&AttemptEnd::Stopped, &again), Ended::Failed);
     }
 }

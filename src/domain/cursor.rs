@@ -30,28 +30,19 @@ pub fn encode(filter: &str, number: u64) -> String {
 /// # Errors
 /// [`InvalidCursor`].
 pub fn decode(filter: &str, cursor: &str) -> Result<u64, InvalidCursor> {
-    let bytes = BASE64_URL_SAFE_NO_PAD
-        .decode(cursor)
-        .map_err(|_| InvalidCursor::Unreadable)?;
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_| InvalidCursor::Unreadable)?;
     let bytes: [u8; 16] = bytes.try_into().map_err(|_| InvalidCursor::Unreadable)?;
     let (number, hash) = bytes.split_at(8);
-    let word = |half: &[u8]| {
-        half.iter()
-            .fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
-    };
+    let word = |half: &[u8]| half.iter().fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
     if word(hash) != fingerprint(filter) {
         return Err(InvalidCursor::OtherFilter);
     }
-    i64::try_from(word(number))
-        .map(i64::unsigned_abs)
-        .map_err(|_| InvalidCursor::Unreadable)
+    i64::try_from(word(number)).map(i64::unsigned_abs).map_err(|_| InvalidCursor::Unreadable)
 }
 
 /// FNV-1a: stable through releases and processes, which `std`'s hasher does not promise.
 fn fingerprint(filter: &str) -> u64 {
-    filter.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    filter.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -62,10 +53,7 @@ mod tests {
     fn a_cursor_belongs_to_its_filter() {
         let cursor = encode("task_id=a", 7);
         assert_eq!(decode("task_id=a", &cursor), Ok(7));
-        assert_eq!(
-            decode("task_id=b", &cursor),
-            Err(InvalidCursor::OtherFilter)
-        );
+        assert_eq!(decode("task_id=b", &cursor), Err(InvalidCursor::OtherFilter));
         for text in ["", "x", "====", &cursor[1..]] {
             assert_eq!(decode("task_id=a", text), Err(InvalidCursor::Unreadable));
         }

@@ -9,9 +9,7 @@ pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A text that is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no duration: write seconds as a number, or a number with ms, s, m, h or d, such as 30s"
-)]
+#[error("`{0}` is no duration: write seconds as a number, or a number with ms, s, m, h or d, such as 30s")]
 pub struct InvalidDuration(pub String);
 
 /// Reads a number of seconds or `<number><unit>` with the units `ms s m h d`.
@@ -20,9 +18,7 @@ pub struct InvalidDuration(pub String);
 /// [`InvalidDuration`] for anything else, a negative number, or more than 10,000 years.
 pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     let invalid = || InvalidDuration(text.to_owned());
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let factor = match unit {
         "ms" => 0.001,
@@ -77,9 +73,7 @@ impl<'de> Deserialize<'de> for Seconds {
             }
 
             fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
-                from_seconds(seconds)
-                    .map(Seconds)
-                    .ok_or_else(|| E::custom(InvalidDuration(seconds.to_string())))
+                from_seconds(seconds).map(Seconds).ok_or_else(|| E::custom(InvalidDuration(seconds.to_string())))
             }
 
             fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Seconds, E> {
@@ -104,29 +98,19 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, millis) in [
-            ("0", 0),
-            ("3", 3000),
-            ("1.5", 1500),
-            ("250ms", 250),
-            ("30s", 30_000),
-            ("2m", 120_000),
-            ("1d", 86_400_000),
-        ] {
+        for (text, millis) in
+            [("0", 0), ("3", 3000), ("1.5", 1500), ("250ms", 250), ("30s", 30_000), ("2m", 120_000), ("1d", 86_400_000)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in [
-            "", "s", "-1", "1 s", "1w", "1e3", ".", "1.2.3", "nan", "10S",
-        ] {
+        for text in ["", "s", "-1", "1 s", "1w", "1e3", ".", "1.2.3", "nan", "10S"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn answers_whole_seconds_as_integers() {
-        let text = |millis| {
-            serde_json::to_string(&Seconds(Duration::from_millis(millis))).expect("serialises")
-        };
+        let text = |millis| serde_json::to_string(&Seconds(Duration::from_millis(millis))).expect("serialises");
         assert_eq!((text(3000), text(1500)), ("3".to_owned(), "1.5".to_owned()));
     }
 }

@@ -94,10 +94,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        FieldError {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }
+        FieldError { pointer: pointer.into(), detail: detail.into() }
     }
 
     /// The same error, seen from a document that holds this one at `prefix`.
@@ -119,19 +116,9 @@ mod tests {
 
     #[test]
     fn the_members_of_a_kind_stand_beside_it() {
-        let error = InstanceError {
-            kind: ErrorKind::Exit { exit_code: 3 },
-            message: "no disk".into(),
-            attempt: 2,
-        };
+        let error = InstanceError { kind: ErrorKind::Exit { exit_code: 3 }, message: "no disk".into(), attempt: 2 };
         let text = serde_json::to_string(&error).expect("serialises");
-        assert_eq!(
-            text,
-            r#"{"kind":"exit","exit_code":3,"message":"no disk","attempt":2}"#
-        );
-        assert_eq!(
-            serde_json::from_str::<InstanceError>(&text).expect("reads back"),
-            error
-        );
+        assert_eq!(text, r#"{"kind":"exit","exit_code":3,"message":"no disk","attempt":2}"#);
+        assert_eq!(serde_json::from_str::<InstanceError>(&text).expect("reads back"), error);
     }
 }

@@ -5,10 +5,7 @@ use std::{ops::Deref, str::FromStr, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    attempt_end::Ended, error::InstanceError, json::Json, labels::Labels, status::Status,
-    time::Micros,
-};
+use super::{attempt_end::Ended, error::InstanceError, json::Json, labels::Labels, status::Status, time::Micros};
 
 /// Where a task runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,10 +120,7 @@ pub enum InvalidProgress {
 
 impl Progress {
     /// Before anything was reported.
-    pub const NONE: Progress = Progress {
-        value: 0.0,
-        message: None,
-    };
+    pub const NONE: Progress = Progress { value: 0.0, message: None };
 
     /// Checks a reported progress.
     ///
@@ -137,14 +131,9 @@ impl Progress {
             return Err(InvalidProgress::OutOfRange(value));
         }
         match message {
-            Some(text) if text.len() > LONGEST_MESSAGE => {
-                Err(InvalidProgress::MessageTooLong(text.len()))
-            }
+            Some(text) if text.len() > LONGEST_MESSAGE => Err(InvalidProgress::MessageTooLong(text.len())),
             // Adding zero turns -0.0 into 0.0, which is what people expect to read.
-            _ => Ok(Progress {
-                value: value + 0.0,
-                message: message.map(Arc::from),
-            }),
+            _ => Ok(Progress { value: value + 0.0, message: message.map(Arc::from) }),
         }
     }
 

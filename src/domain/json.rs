@@ -60,10 +60,7 @@ impl Json {
         let compact = compact(text)?.into_owned();
         RawValue::from_string(compact)
             .map(Self::from)
-            .map_err(|_| InvalidJson {
-                fault: JsonFault::Syntax("unreadable"),
-                at: 0,
-            })
+            .map_err(|_| InvalidJson { fault: JsonFault::Syntax("unreadable"), at: 0 })
     }
 
     /// Takes a text that an earlier [`Json`] was stored as.
@@ -120,9 +117,7 @@ impl Json {
         }
         // `null` reads as None through Option, so that case is told apart by the key alone.
         match serde_json::from_str::<Output<'_>>(self.as_str()) {
-            Ok(Output {
-                result: Some(result),
-            }) => result,
+            Ok(Output { result: Some(result) }) => result,
             Ok(Output { result: None }) => members(self.raw())
                 .and_then(|members| members.into_iter().find(|(key, _)| key == "result"))
                 .map_or(self.raw(), |(_, value)| value),
@@ -233,10 +228,7 @@ pub fn members(raw: &RawValue) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
 pub fn compact_bytes(bytes: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
     match std::str::from_utf8(bytes) {
         Ok(text) => compact(text),
-        Err(error) => Err(InvalidJson {
-            fault: JsonFault::Encoding,
-            at: error.valid_up_to(),
-        }),
+        Err(error) => Err(InvalidJson { fault: JsonFault::Encoding, at: error.valid_up_to() }),
     }
 }
 
@@ -245,13 +237,7 @@ pub fn compact_bytes(bytes: &[u8]) -> Result<Cow<'_, str>, InvalidJson> {
 /// # Errors
 /// [`InvalidJson`]: the first fault.
 pub fn compact(text: &str) -> Result<Cow<'_, str>, InvalidJson> {
-    let mut scanner = Scanner {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        kept: 0,
-        out: String::new(),
-    };
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0, kept: 0, out: String::new() };
     scanner.white_space();
     scanner.value(0)?;
     scanner.white_space();
@@ -280,11 +266,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn syntax(&self, what: &'static str) -> InvalidJson {
-        let fault = if self.at >= self.bytes.len() {
-            JsonFault::Truncated
-        } else {
-            JsonFault::Syntax(what)
-        };
+        let fault = if self.at >= self.bytes.len() { JsonFault::Truncated } else { JsonFault::Syntax(what) };
         InvalidJson { fault, at: self.at }
     }
 
@@ -368,10 +350,7 @@ impl<'a> Scanner<'a> {
             }
             let escaped = self.string()?;
             if let Some(key) = keys.repeated(&self.text[at + 1..self.at - 1], escaped) {
-                return Err(InvalidJson {
-                    fault: JsonFault::DuplicateKey(key),
-                    at,
-                });
+                return Err(InvalidJson { fault: JsonFault::DuplicateKey(key), at });
             }
             self.white_space();
             if self.peek() != Some(b':') {
@@ -421,11 +400,7 @@ impl<'a> Scanner<'a> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if start == self.at {
-            Err(self.syntax("a digit was expected"))
-        } else {
-            Ok(())
-        }
+        if start == self.at { Err(self.syntax("a digit was expected")) } else { Ok(()) }
     }
 
     /// Passes a string; answers whether it held an escape.
@@ -481,12 +456,8 @@ impl<'a> Scanner<'a> {
     fn hex(&self, at: usize) -> Result<u32, InvalidJson> {
         let mut code = 0;
         for offset in 0..4 {
-            let digit = self
-                .bytes
-                .get(at + offset)
-                .and_then(|byte| char::from(*byte).to_digit(16));
-            code = code * 16
-                + digit.ok_or_else(|| self.syntax("four hexadecimal digits were expected"))?;
+            let digit = self.bytes.get(at + offset).and_then(|byte| char::from(*byte).to_digit(16));
+            code = code * 16 + digit.ok_or_else(|| self.syntax("four hexadecimal digits were expected"))?;
         }
         Ok(code)
     }
@@ -507,8 +478,7 @@ impl<'a> Keys<'a> {
     fn repeated(&mut self, inner: &'a str, escaped: bool) -> Option<String> {
         let key = if escaped {
             // Two spellings of one key are one key.
-            serde_json::from_str::<String>(&format!("\"{inner}\""))
-                .map_or(Cow::Borrowed(inner), Cow::Owned)
+            serde_json::from_str::<String>(&format!("\"{inner}\"")).map_or(Cow::Borrowed(inner), Cow::Owned)
         } else {
             Cow::Borrowed(inner)
         };
@@ -547,14 +517,8 @@ mod tests {
 
     #[test]
     fn what_could_be_read_two_ways_is_refused() {
-        assert_eq!(
-            fault(r#"{"a":1,"a":2}"#),
-            JsonFault::DuplicateKey("a".into())
-        );
-        assert_eq!(
-            fault(r#"{"a":1,"\u0061":2}"#),
-            JsonFault::DuplicateKey("a".into())
-        );
+        assert_eq!(fault(r#"{"a":1,"a":2}"#), JsonFault::DuplicateKey("a".into()));
+        assert_eq!(fault(r#"{"a":1,"\u0061":2}"#), JsonFault::DuplicateKey("a".into()));
         assert_eq!(fault(r#""\u0000""#), JsonFault::Nul);
         assert_eq!(fault("\"\0\""), JsonFault::Nul);
         assert_eq!(fault(r#""\ud800""#), JsonFault::LoneSurrogate);
@@ -563,10 +527,7 @@ mod tests {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(compact(&deep(DEEPEST)).is_ok());
         assert_eq!(fault(&deep(DEEPEST + 1)), JsonFault::TooDeep);
-        assert_eq!(
-            compact_bytes(b"\"\xff\"").expect_err("no UTF-8").fault,
-            JsonFault::Encoding
-        );
+        assert_eq!(compact_bytes(b"\"\xff\"").expect_err("no UTF-8").fault, JsonFault::Encoding);
     }
 
     #[test]
@@ -581,10 +542,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in [
-            "", " ", "{", "[1,]", "{\"a\":}", "01", "1.", "1e", "-", "nul", "NaN", "\"\t\"",
-            "\"\\x\"", "1 2", "{a:1}",
-        ] {
+        for text in
+            ["", " ", "{", "[1,]", "{\"a\":}", "01", "1.", "1e", "-", "nul", "NaN", "\"\t\"", "\"\\x\"", "1 2", "{a:1}"]
+        {
             assert!(compact(text).is_err(), "{text}");
         }
     }

@@ -32,9 +32,7 @@ impl FromStr for InstanceKey {
         }
         // Only the hyphenated form: the others that `Uuid` reads are not what we ever print.
         match text.len() {
-            36 => Uuid::try_parse(text)
-                .map(InstanceKey::Id)
-                .map_err(|_| invalid()),
+            36 => Uuid::try_parse(text).map(InstanceKey::Id).map_err(|_| invalid()),
             _ => Err(invalid()),
         }
     }
@@ -57,19 +55,8 @@ mod tests {
     fn digits_and_uuids_name_instances() {
         assert_eq!("42".parse(), Ok(InstanceKey::Number(42)));
         let id = Uuid::now_v7();
-        assert_eq!(
-            id.to_string().to_uppercase().parse(),
-            Ok(InstanceKey::Id(id))
-        );
-        for text in [
-            "",
-            "0",
-            "042",
-            "-1",
-            "x",
-            "99999999999999999999",
-            &id.simple().to_string(),
-        ] {
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(InstanceKey::Id(id)));
+        for text in ["", "0", "042", "-1", "x", "99999999999999999999", &id.simple().to_string()] {
             assert!(text.parse::<InstanceKey>().is_err(), "{text}");
         }
     }

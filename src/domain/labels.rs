@@ -26,9 +26,7 @@ pub enum InvalidLabels {
     #[error("the label key `{0}` must be 1 to {LONGEST_KEY} of A-Z a-z 0-9 . _ / -")]
     Key(String),
     /// The value is too long or holds a control character.
-    #[error(
-        "the value of label `{0}` must be at most {LONGEST_VALUE} characters, none of them a control character"
-    )]
+    #[error("the value of label `{0}` must be at most {LONGEST_VALUE} characters, none of them a control character")]
     Value(String),
 }
 
@@ -45,9 +43,7 @@ impl InvalidLabels {
 /// Whether `key` has the form of a label key.
 pub fn is_key(key: &str) -> bool {
     (1..=LONGEST_KEY).contains(&key.len())
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'))
 }
 
 impl Labels {
@@ -77,9 +73,7 @@ impl Labels {
 
     /// The pairs, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The value of `key`.

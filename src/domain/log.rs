@@ -53,10 +53,7 @@ impl FromStr for Stream {
     type Err = UnknownStream;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Stream::ALL
-            .into_iter()
-            .find(|stream| stream.as_str() == word)
-            .ok_or_else(|| UnknownStream(word.to_owned()))
+        Stream::ALL.into_iter().find(|stream| stream.as_str() == word).ok_or_else(|| UnknownStream(word.to_owned()))
     }
 }
 

@@ -23,8 +23,8 @@ pub use attempt_end::{AttemptEnd, Conclusion, Ended, Standing, conclude};
 pub use definition::{Definition, DefinitionId, Source};
 pub use error::{ErrorKind, FieldError, InstanceError, Interruption};
 pub use instance::{
-    Attempt, Instance, Limits, Outcome, PendingReason, Phase, Progress, StopRequest, Summary,
-    Verdict, VerdictStatus, Workload,
+    Attempt, Instance, Limits, Outcome, PendingReason, Phase, Progress, StopRequest, Summary, Verdict, VerdictStatus,
+    Workload,
 };
 pub use json::Json;
 pub use key::InstanceKey;

@@ -8,9 +8,7 @@ pub struct ByteSize(pub u64);
 
 /// A text that is no byte size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no size: write bytes as an integer, or a number with KiB, MiB or GiB, such as \"16 MiB\""
-)]
+#[error("`{0}` is no size: write bytes as an integer, or a number with KiB, MiB or GiB, such as \"16 MiB\"")]
 pub struct InvalidSize(pub String);
 
 impl ByteSize {
@@ -30,9 +28,7 @@ impl std::str::FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidSize(text.to_owned());
-        let split = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(split);
         let shift = match unit.trim_start() {
             "" | "B" => 0,
@@ -42,10 +38,7 @@ impl std::str::FromStr for ByteSize {
             _ => return Err(invalid()),
         };
         let number: u64 = number.parse().map_err(|_| invalid())?;
-        number
-            .checked_mul(1 << shift)
-            .map(ByteSize)
-            .ok_or_else(invalid)
+        number.checked_mul(1 << shift).map(ByteSize).ok_or_else(invalid)
     }
 }
 
@@ -70,9 +63,7 @@ impl<'de> Deserialize<'de> for ByteSize {
             }
 
             fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-                u64::try_from(bytes)
-                    .map(ByteSize)
-                    .map_err(|_| E::custom(InvalidSize(bytes.to_string())))
+                u64::try_from(bytes).map(ByteSize).map_err(|_| E::custom(InvalidSize(bytes.to_string())))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {

@@ -17,26 +17,18 @@ impl Micros {
     pub fn now() -> Self {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)),
-            Err(before) => {
-                Micros(i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us))
-            }
+            Err(before) => Micros(i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us)),
         }
     }
 
     /// This instant moved forward by `by`; saturates at the end of time.
     pub fn after(self, by: Duration) -> Self {
-        Micros(
-            self.0
-                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Micros(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// This instant moved back by `by`; saturates at the beginning of time.
     pub fn before(self, by: Duration) -> Self {
-        Micros(
-            self.0
-                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Micros(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// How long from `earlier` to this instant; zero if it is not later.
@@ -95,10 +87,7 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates() {
-        assert_eq!(
-            Micros(i64::MAX).after(Duration::from_secs(1)),
-            Micros(i64::MAX)
-        );
+        assert_eq!(Micros(i64::MAX).after(Duration::from_secs(1)), Micros(i64::MAX));
         assert_eq!(Micros(1).since(Micros(5)), Duration::ZERO);
     }
 }

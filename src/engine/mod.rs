@@ -13,10 +13,7 @@ pub use request::*;
 pub use settings::Settings;
 
 use crate::{
-    domain::{
-        Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogQuery, Page, PendingReason,
-        Summary,
-    },
+    domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogQuery, Page, PendingReason, Summary},
     store::Store,
 };
 
@@ -66,11 +63,7 @@ impl Engine {
     }
 
     /// Starts one instance; answers when it is synced to disk.
-    pub async fn start(
-        &self,
-        request: StartRequest,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Started, EngineError> {
+    pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
         todo!()
     }
 
@@ -100,11 +93,7 @@ impl Engine {
     }
 
     /// The instance once it is done, or as it is after `wait`.
-    pub async fn wait_done(
-        &self,
-        key: InstanceKey,
-        wait: Duration,
-    ) -> Result<Arc<Instance>, EngineError> {
+    pub async fn wait_done(&self, key: InstanceKey, wait: Duration) -> Result<Arc<Instance>, EngineError> {
         todo!()
     }
 
@@ -134,11 +123,7 @@ impl Engine {
     }
 
     /// Stops an instance; answers when the stop is committed.
-    pub async fn stop(
-        &self,
-        key: InstanceKey,
-        options: StopOptions,
-    ) -> Result<Arc<Instance>, EngineError> {
+    pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
         todo!()
     }
 

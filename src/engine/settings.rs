@@ -29,8 +29,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let cores =
-            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         Settings {
             node: Arc::from("localhost"),
             local_slots: NonZeroU32::new(256).expect("not zero"),

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::{
-    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Verdict,
-    Workload,
+    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Verdict, Workload,
 };
 
 /// Everything that one commit writes.

@@ -41,9 +41,7 @@ pub enum CommitError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another daemon has it.
-    #[error(
-        "the store {location} is in use by another taskwright: stop it, or give this one another database.url"
-    )]
+    #[error("the store {location} is in use by another taskwright: stop it, or give this one another database.url")]
     InUse {
         /// Where it is.
         location: String,

@@ -12,14 +12,12 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim,
-    NewInstance, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim, NewInstance, Report,
+    Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 
-use crate::domain::{
-    Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary,
-};
+use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
@@ -29,16 +27,10 @@ pub trait Store: Send + Sync + 'static {
     fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
 
     /// Those of the instances that exist, in any order.
-    fn get<'a>(
-        &'a self,
-        keys: &'a [InstanceKey],
-    ) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>>;
+    fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>>;
 
     /// A page of summaries, newest first by number.
-    fn list<'a>(
-        &'a self,
-        query: &'a InstanceQuery,
-    ) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
+    fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
 
     /// Lines of one instance's log, in order of `seq`. Where lines were dropped to keep within the limit, one
     /// line of the `system` stream stands in their place and says how many.

@@ -16,11 +16,7 @@ pub trait ErasedHandler: Send + Sync + 'static {
     fn check(&self, inputs: &Json) -> Result<(), Vec<FieldError>>;
 
     /// Runs one attempt. Panics are caught and answered as an end. The task-locals are set inside.
-    fn run(
-        self: Arc<Self>,
-        inputs: Json,
-        reporter: Arc<dyn Reporter>,
-    ) -> BoxFuture<'static, HandlerEnd>;
+    fn run(self: Arc<Self>, inputs: Json, reporter: Arc<dyn Reporter>) -> BoxFuture<'static, HandlerEnd>;
 }
 
 /// How a handler's future ended.
