@@ -1,1 +1,3 @@
-
+//! taskwright
+#[doc(hidden)]
+pub mod process;
