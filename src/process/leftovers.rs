@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::sys;
-use super::tree::{self, Entry};
+use super::tree::{self, Entry, Reach};
 
 /// How long [`kill_leftovers`] tries.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub fn kill_leftovers(tag: &str) -> io::Result<usize> {
     let mut seen = HashSet::new();
     let mut quiet = 0;
     loop {
-        let struck = tree::strike(|| {
+        let struck = tree::strike(Reach::Process, || {
             let found = marked(&mark)?;
             seen.extend(found.iter().map(|entry| (entry.pid, entry.started)));
             Ok(found)

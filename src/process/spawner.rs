@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -283,7 +282,7 @@ async fn ask(link: &OwnedFd, request: Request, bytes: &[u8]) -> Result<Process, 
     let (stdout, stdout_end) = io::pipe()?;
     let (stderr, stderr_end) = io::pipe()?;
     let command = sys::memory_file(bytes)?;
-    let control = AsyncFd::register(control)?;
+    let control = sys::watch_readable(control)?;
     let fds = [
         theirs.as_raw_fd(),
         command.as_raw_fd(),

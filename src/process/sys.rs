@@ -5,6 +5,9 @@ use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 /// The most descriptors that one message carries.
 pub(super) const MAX_FDS: usize = 4;
 
@@ -171,6 +174,12 @@ pub(super) fn receive_with_fds(
         }
     }
     Ok((length, fds))
+}
+
+/// Lets the present tokio runtime watch a descriptor for something to read.
+pub(super) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, gives the same number as long as it lives, and moves into the `AsyncFd`.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// Ends our direction of a socket: the other side reads the end, ours can still be read.

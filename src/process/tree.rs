@@ -1,7 +1,9 @@
 //! The table of processes: who descends from whom, and killing all of a family.
 //!
 //! A process may fork while the table is read, so one pass proves nothing. Each round therefore stops all it finds until
-//! a pass finds nothing new, and only then kills: a fork bomb stands still before it dies. The callers repeat rounds until
+//! a pass finds nothing new, and only then kills: a fork bomb stands still before it dies. A process that forks and
+//! exits at once, again and again, is gone before a pass is over; it is met by signals to its process group, which a fork
+//! cannot slip through, and by stopping our own children as soon as they are read. The callers repeat rounds until
 //! nothing is left, by a proof of their own.
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +21,7 @@ const STOP_PASSES: usize = 16;
 pub(super) struct Entry {
     pub pid: i32,
     pub parent: i32,
+    pub group: i32,
     pub session: i32,
     /// The letter of proc(5).
     pub state: u8,
@@ -44,12 +47,14 @@ impl Entry {
         let mut fields = text.split_ascii_whitespace();
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        let session = fields.nth(1)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
         // Field 22 of stat(5); the session was field 6.
         let started = fields.nth(15)?.parse().ok()?;
         Some(Entry {
             pid,
             parent,
+            group,
             session,
             state,
             started,
@@ -96,10 +101,16 @@ pub(super) fn pids() -> io::Result<Vec<i32>> {
         .collect())
 }
 
-/// All processes that live.
-fn table() -> io::Result<Vec<Entry>> {
-    let entries = pids()?.into_iter().filter_map(Entry::read);
-    Ok(entries.filter(|entry| !entry.is_zombie()).collect())
+/// All processes that live. `seen` is called with each as soon as it is read.
+fn table(mut seen: impl FnMut(&Entry)) -> io::Result<Vec<Entry>> {
+    let mut table = Vec::new();
+    for entry in pids()?.into_iter().filter_map(Entry::read) {
+        if !entry.is_zombie() {
+            seen(&entry);
+            table.push(entry);
+        }
+    }
+    Ok(table)
 }
 
 /// What descends from `root` in a table, without the children of `root` that `spared` names and what descends from them.
@@ -122,8 +133,37 @@ fn descendants(table: &[Entry], root: i32, spared: &dyn Fn(i32) -> bool) -> Vec<
     found
 }
 
+/// How far a signal to a process reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// This process.
+    Process,
+    /// Its process group too. Right where the group's session was begun by a process that is to die, or by its parent:
+    /// then nobody else can be in it.
+    Group,
+}
+
+impl Reach {
+    /// It may be gone, or not ours to signal: the next round sees to that.
+    fn signal(self, entry: &Entry, signal: libc::c_int) {
+        let us = std::process::id() as i32;
+        // If the group has died meanwhile and its number has a new owner, that one is in another session.
+        if self == Reach::Group
+            && entry.group > 1
+            && entry.group != us
+            && Entry::read(entry.group).is_none_or(|leader| leader.session == entry.session)
+        {
+            let _ = sys::kill(-entry.group, signal);
+        }
+        let _ = entry.signal(signal);
+    }
+}
+
 /// Kills what `find` finds, one round; says how many that was. Zero: a whole pass found nobody.
-pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Entry>>) -> io::Result<usize> {
+pub(super) fn strike(
+    reach: Reach,
+    mut find: impl FnMut() -> io::Result<Vec<Entry>>,
+) -> io::Result<usize> {
     let mut stopped = HashSet::new();
     let mut found = Vec::new();
     for _ in 0..STOP_PASSES {
@@ -132,8 +172,7 @@ pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Entry>>) -> io::Re
         for entry in &found {
             if stopped.insert((entry.pid, entry.started)) {
                 news = true;
-                // It may be gone, or not ours to signal: the kill below and the next round see to it.
-                let _ = entry.signal(libc::SIGSTOP);
+                reach.signal(entry, libc::SIGSTOP);
             }
         }
         if !news {
@@ -141,21 +180,29 @@ pub(super) fn strike(mut find: impl FnMut() -> io::Result<Vec<Entry>>) -> io::Re
         }
     }
     for entry in &found {
-        let _ = entry.signal(libc::SIGKILL);
+        reach.signal(entry, libc::SIGKILL);
     }
     Ok(stopped.len())
 }
 
-/// One round against everything below this process, but for its children that `spared` names and their families.
+/// One round against everything below this process, but for its children that `spared` names and their families. Every
+/// child must have begun a session of its own, or this process must be a session leader.
 pub(super) fn strike_below_us(spared: &dyn Fn(i32) -> bool) -> io::Result<usize> {
     let us = std::process::id() as i32;
-    strike(|| Ok(descendants(&table()?, us, spared)))
+    strike(Reach::Group, || {
+        let table = table(|entry| {
+            if entry.parent == us && !spared(entry.pid) {
+                let _ = entry.signal(libc::SIGSTOP);
+            }
+        })?;
+        Ok(descendants(&table, us, spared))
+    })
 }
 
 /// One round against a session whose leader is dead.
 pub(super) fn strike_session(session: i32) -> io::Result<usize> {
-    strike(|| {
-        let table = table()?;
+    strike(Reach::Group, || {
+        let table = table(|_| {})?;
         if table.iter().any(|entry| entry.pid == session) {
             // The number has a new owner: then no process of the old session was left.
             return Ok(Vec::new());
@@ -175,6 +222,7 @@ mod tests {
         Entry {
             pid,
             parent,
+            group: 0,
             session: 0,
             state: b'S',
             started: 0,
@@ -187,6 +235,7 @@ mod tests {
         let expected = Entry {
             pid: 77,
             parent: 12,
+            group: 77,
             session: 70,
             state: b'S',
             started: 99123,
