@@ -13,8 +13,7 @@
 //! `program` (lookup and exec), `tree` (whom to kill), `wire` and `sys`. [`LineSplitter`] stands alone: it cuts what a
 //! program prints into log lines. Nothing here knows tasks, stores or HTTP.
 //!
-//! This is the only module with `unsafe` code; all of it is in `sys` and `program`.
-#![allow(unsafe_code)]
+//! All `unsafe` code of the crate is in `sys` and `program`.
 
 mod command;
 mod forks;

@@ -1,4 +1,5 @@
 //! Looking a program up and executing it, in a supervisor.
+#![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;

@@ -60,7 +60,7 @@ impl Process {
         self.program
     }
 
-    /// Asks for SIGTERM to the program's process group. Does nothing once the program has ended.
+    /// Asks for SIGTERM to the program's process group, and SIGCONT in case it stands still. Does nothing once the program has ended.
     pub fn terminate(&self) {
         // It fails when the supervisor is gone, or when so many requests wait that one more says nothing new.
         let _ = sys::send(self.control.get_ref().as_fd(), TERMINATE, &[]);

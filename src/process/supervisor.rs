@@ -181,6 +181,8 @@ fn obey(socket: BorrowedFd<'_>, program: i32, ended: bool) -> Option<BorrowedFd<
                 // Not yet reaped, the program still owns its number, so the group is its own.
                 if !ended {
                     let _ = sys::kill(-program, libc::SIGTERM);
+                    // One that stands still could not act on it.
+                    let _ = sys::kill(-program, libc::SIGCONT);
                 }
             }
             Ok(_) => {}
