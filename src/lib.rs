@@ -2,5 +2,6 @@
 
 pub mod domain;
 pub mod engine;
+pub mod process;
 pub mod store;
 pub mod task;

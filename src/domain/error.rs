@@ -105,6 +105,18 @@ impl FieldError {
     }
 }
 
+/// An error with its causes, outermost first, on one line: for logs and for errors kept as data.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 /// `token` as one segment of a JSON pointer (RFC 6901 §3).
 pub fn pointer_segment(token: &str) -> String {
     format!("/{}", token.replace('~', "~0").replace('/', "~1"))

@@ -1,1 +1,3 @@
-fn main() {}
+//! Everything that is tested through real processes and real sockets.
+
+mod process;
