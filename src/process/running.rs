@@ -39,18 +39,20 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn new(control: AsyncFd<OwnedFd>, stdout: Receiver, stderr: Receiver, started: Started) -> Process {
+    pub(super) fn new(control: AsyncFd<OwnedFd>, streams: [Receiver; 2], start: Start) -> Process {
+        let [stdout, stderr] = streams;
         Process {
             stdout: Some(stdout),
             stderr: Some(stderr),
             control,
-            program: started.program,
-            supervisor: started.supervisor,
-            exit: None,
+            program: start.program,
+            supervisor: start.supervisor,
+            exit: start.exit,
         }
     }
 
-    /// The program's process id, which is also the number of its process group.
+    /// The program's process id, which is also the number of its process group; 0 where the program killed its
+    /// supervisor before that could tell.
     pub fn pid(&self) -> i32 {
         self.program
     }
@@ -78,7 +80,7 @@ impl Process {
             Ok(Some(Reply::Signalled(signal))) => Exit::Signal(signal),
             Ok(Some(Reply::Lost)) => Exit::Lost,
             // The end without a word: supervisor and spawner were both killed, and the program's session is all we know.
-            Ok(Some(Reply::Started { .. } | Reply::Failed { .. }) | None) | Err(_) => {
+            Ok(Some(Reply::Begun { .. } | Reply::Started { .. } | Reply::Failed { .. }) | None) | Err(_) => {
                 self.clean_up().await;
                 Exit::Lost
             }
@@ -95,10 +97,11 @@ impl Process {
     }
 }
 
-/// Who was started.
-pub(super) struct Started {
-    pub program: i32,
+/// What is known of a command when it has been started.
+pub(super) struct Start {
     pub supervisor: i32,
+    pub program: i32,
+    pub exit: Option<Exit>,
 }
 
 /// The next word of a supervisor; `None` at the end, or when it is not understood. Cancel safe.

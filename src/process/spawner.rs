@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{Command, SpawnError};
 use super::forks::HIDDEN_NAME;
-use super::running::{Process, Started, next_reply};
+use super::running::{Exit, Process, Start, next_reply};
 use super::sys;
 use super::tree::Entry;
 use super::wire::{self, HELLO, Reply, Request, Step, Unfit};
@@ -237,7 +237,7 @@ fn said_hello(socket: &OwnedFd) -> io::Result<()> {
 enum Trouble {
     /// The spawner is dead and has not started the command.
     Gone(io::Error),
-    /// Nobody answered in time.
+    /// Nobody took the request in time.
     Late(io::Error),
     /// The supervisor says why.
     Failed {
@@ -264,18 +264,32 @@ async fn ask(link: &OwnedFd, request: Request, bytes: &[u8]) -> Result<Process, 
     send_patiently(link, &request.encode(), &fds).await?;
     // Ours would hide the end of the others.
     drop((theirs, command, stdout_end, stderr_end));
-    match timeout(PATIENCE, next_reply(&control)).await {
-        Ok(Ok(Some(Reply::Started { program, supervisor }))) => {
-            let stdout = Receiver::from_owned_fd(stdout.into())?;
-            let stderr = Receiver::from_owned_fd(stderr.into())?;
-            Ok(Process::new(control, stdout, stderr, Started { program, supervisor }))
+    let supervisor = match timeout(PATIENCE, next_reply(&control)).await {
+        Ok(Ok(Some(Reply::Begun { supervisor }))) => supervisor,
+        Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
+        Ok(Ok(_)) if is_gone(link) => return Err(Trouble::Gone(io::Error::other("it died"))),
+        Ok(Ok(_)) => return Err(io::Error::other("the supervisor died before it began").into()),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => {
+            return Err(Trouble::Late(too_late("it did not take the request in time")));
         }
-        Ok(Ok(Some(Reply::Failed { step, errno }))) => Err(Trouble::Failed { step, errno }),
-        Ok(Ok(_)) if is_gone(link) => Err(Trouble::Gone(io::Error::other("it died"))),
-        Ok(Ok(_)) => Err(Trouble::Other(io::Error::other("the supervisor died before the program ran"))),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Trouble::Late(io::Error::new(io::ErrorKind::TimedOut, "it did not start the program in time"))),
-    }
+    };
+    // From here on the program may run, so nothing is tried a second time.
+    let (program, exit) = match timeout(PATIENCE, next_reply(&control)).await {
+        Ok(Ok(Some(Reply::Started { program }))) => (program, None),
+        Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
+        // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
+        Ok(Ok(Some(Reply::Lost))) => (0, Some(Exit::Lost)),
+        Ok(Ok(_)) => (0, None),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(too_late("it did not start the program in time").into()),
+    };
+    let streams = [Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?];
+    Ok(Process::new(control, streams, Start { supervisor, program, exit }))
+}
+
+fn too_late(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, message)
 }
 
 /// Sends a request. A full queue is waited out by short sleeps: the socket belongs to no runtime, so that every runtime

@@ -49,12 +49,13 @@ pub(super) fn supervise(request: Request, files: Files, inherited: &Inherited<'_
                 // Daemon or spawner died, or the caller gave up, while the command was on its way.
                 sys::exit(0);
             }
+            reply(Reply::Begun { supervisor: std::process::id() as i32 });
             start(request, command, stdout, stderr, inherited)
         });
     match started {
         Err((step, error)) => reply(Reply::Failed { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) }),
         Ok(program) => {
-            reply(Reply::Started { program, supervisor: std::process::id() as i32 });
+            reply(Reply::Started { program });
             reply(watch(program, control.as_fd(), inherited));
         }
     }

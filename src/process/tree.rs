@@ -184,15 +184,18 @@ pub(super) fn strike_below_us(spared: &dyn Fn(i32) -> bool) -> io::Result<usize>
     })
 }
 
-/// One round against a session whose leader is dead.
+/// One round against a session whose leader was killed.
+///
+/// # Errors
+/// `ResourceBusy` while a process has the leader's number: it is about to die, or the number has a new owner.
 pub(super) fn strike_session(session: i32) -> io::Result<usize> {
     strike(Reach::Group, || {
-        let table = table(|_| {})?;
+        let mut table = table(|_| {})?;
         if table.iter().any(|entry| entry.pid == session) {
-            // The number has a new owner: then no process of the old session was left.
-            return Ok(Vec::new());
+            return Err(io::ErrorKind::ResourceBusy.into());
         }
-        Ok(table.into_iter().filter(|entry| entry.session == session).collect())
+        table.retain(|entry| entry.session == session);
+        Ok(table)
     })
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | spawner → daemon | [`HELLO`], once | |
 //! | daemon → spawner | [`Request`] | control socket, command (a memory file), stdout, stderr |
-//! | supervisor → daemon | [`Reply`]: `Started` or `Failed`, later `Ended` | |
+//! | supervisor → daemon | [`Reply`]: `Begun`, then `Started` or `Failed`, later how it ended | |
 //! | daemon → supervisor | [`TERMINATE`]; the end of the stream means: kill everything | |
 
 use std::ffi::{CStr, OsStr};
@@ -37,8 +37,10 @@ pub(super) enum Step {
 /// A supervisor's word to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
+    /// From here on the program may run: the request must not be repeated.
+    Begun { supervisor: i32 },
     /// The program runs.
-    Started { program: i32, supervisor: i32 },
+    Started { program: i32 },
     /// It does not, and nothing is left of the attempt to start it.
     Failed { step: Step, errno: i32 },
     /// The program has exited by itself with this code, and nothing is left.
@@ -56,7 +58,8 @@ impl Reply {
     /// The record.
     pub(super) fn encode(self) -> [u8; Self::LENGTH] {
         let (tag, first, second) = match self {
-            Reply::Started { program, supervisor } => (b'S', program, supervisor),
+            Reply::Begun { supervisor } => (b'B', supervisor, 0),
+            Reply::Started { program } => (b'S', program, 0),
             Reply::Failed { step, errno } => (
                 b'F',
                 match step {
@@ -84,7 +87,8 @@ impl Reply {
         let first = i32::from_ne_bytes([a, b, c, d]);
         let second = i32::from_ne_bytes([e, f, g, h]);
         Some(match tag {
-            b'S' => Reply::Started { program: first, supervisor: second },
+            b'B' => Reply::Begun { supervisor: first },
+            b'S' => Reply::Started { program: first },
             b'F' => Reply::Failed {
                 step: match first {
                     0 => Step::Supervisor,
@@ -247,8 +251,13 @@ mod tests {
     fn every_reply_survives_its_record() {
         let steps = [Step::Supervisor, Step::Directory, Step::Lookup, Step::Exec];
         let failed = steps.map(|step| Reply::Failed { step, errno: -7 });
-        let others =
-            [Reply::Started { program: 7, supervisor: 6 }, Reply::Exited(255), Reply::Signalled(9), Reply::Lost];
+        let others = [
+            Reply::Begun { supervisor: 6 },
+            Reply::Started { program: 7 },
+            Reply::Exited(255),
+            Reply::Signalled(9),
+            Reply::Lost,
+        ];
         for reply in failed.into_iter().chain(others) {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use taskwright::process::{Exit, SpawnError, Spawner};
@@ -24,28 +24,36 @@ async fn host() {
     std::future::pending::<()>().await;
 }
 
+/// Killed at the latest when the test ends.
+struct Host(Child);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.kill().expect("killed");
+        self.0.wait().expect("reaped");
+    }
+}
+
 #[tokio::test]
 async fn a_killed_daemon_leaves_nothing() {
     let tag = new_tag();
-    let mut host = std::process::Command::new(std::env::current_exe().expect("this binary"))
-        .args(["--exact", "process::deaths::host", "--ignored", "--nocapture"])
+    let mut host = std::process::Command::new(std::env::current_exe().expect("this binary"));
+    host.args(["--exact", "process::deaths::host", "--ignored", "--nocapture"])
         .env("HOST_TAG", &tag)
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let lines = BufReader::new(host.stderr.take().expect("piped")).lines();
+        .stderr(Stdio::piped());
+    let mut host = Host(host.spawn().expect("it starts"));
+    let lines = BufReader::new(host.0.stderr.take().expect("piped")).lines();
     let spawner: i32 = lines
         .map_while(Result::ok)
         .find_map(|line| line.strip_prefix("spawner ")?.parse().ok())
         .expect("the host speaks");
     let supervisors = children(spawner);
     assert_eq!(supervisors.len(), 2);
-    assert!(living(&tag).len() > 8, "the host itself and two families");
+    wait_for("both families live", || living(&tag).len() >= 10).await;
 
     let killed = Instant::now();
-    host.kill().expect("killed");
-    host.wait().expect("reaped");
+    drop(host);
     wait_for("all are gone", || {
         living(&tag).is_empty()
             && supervisors.iter().chain([&spawner]).all(|pid| stat(*pid, 0).is_none_or(|state| state == "Z"))
@@ -73,8 +81,10 @@ async fn a_killed_spawner_loses_its_commands_and_is_replaced() {
 #[tokio::test]
 async fn a_killed_supervisor_leaves_nothing_and_disturbs_nobody() {
     let shop = Shop::open().await;
-    let other = shop.ready("echo ready; sleep 1000").await;
+    let other = shop.ready("echo ready; kill -STOP $$").await;
+    wait_for("it stands still", || stat(other.pid(), 0).as_deref() == Some("T")).await;
     let others = shop.living();
+    assert_eq!(others, [other.pid()]);
     for script in [
         "setsid sleep 1000 & echo ready; sleep 1000",
         "setsid sh -c 'sleep 1000 & sleep 1000' & echo ready; kill -9 $PPID; sleep 1000",

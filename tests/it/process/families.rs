@@ -68,7 +68,7 @@ async fn two_hundred_children_die_together() {
     let shop = Shop::open().await;
     let script = "i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done; echo ready; wait";
     let process = shop.ready(script).await;
-    assert!(shop.living().len() > 200);
+    wait_for("all live", || shop.living().len() > 200).await;
     process.kill();
     assert_eq!((end(process).await.0, shop.living()), (Exit::Signal(9), vec![]));
 }
