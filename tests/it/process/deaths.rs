@@ -71,7 +71,7 @@ async fn a_killed_spawner_loses_its_commands_and_is_replaced() {
     signal(spawner, "KILL");
     assert_eq!(within(first.wait()).await, Exit::Lost);
     assert_eq!(within(second.wait()).await, Exit::Lost);
-    assert_eq!(shop.living(), []);
+    assert_eq!(shop.living(), [0_i32; 0]);
 
     assert_eq!(shop.exit(&["sh", "-c", "exit 4"]).await, Exit::Code(4));
     assert_ne!(shop.spawner.pid(), spawner);
@@ -111,7 +111,7 @@ async fn supervisor_and_spawner_killed_at_once_leave_nothing() {
     signal(supervisor, "KILL");
     signal(shop.spawner.pid(), "KILL");
     assert_eq!(within(process.wait()).await, Exit::Lost);
-    assert_eq!(shop.living(), []);
+    assert_eq!(shop.living(), [0_i32; 0]);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn what_cannot_start_says_why() {
     assert!(matches!(error, SpawnError::Malformed { .. }), "{error:?}");
     let error = refusal(shop.command(&[])).await;
     assert!(matches!(error, SpawnError::Malformed { .. }), "{error:?}");
-    assert_eq!(shop.living(), []);
+    assert_eq!(shop.living(), [0_i32; 0]);
 }
 
 #[tokio::test]
