@@ -81,6 +81,8 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Result<(), Failure> {
     let length = options.seconds.unwrap_or(Duration::from_secs_f64(if options.quick { 0.5 } else { 2.0 }));
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    // Whatever else runs here takes from both servers, but not evenly: the table says how much there was.
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let bare = bare::BareServer::start()?;
     let mut groups = Vec::new();
     let mut facts = None;
@@ -96,6 +98,18 @@ fn compare(options: &Options) -> Result<(), Failure> {
         daemon.stop()?;
         groups.push(group);
     }
-    table::print(&groups, rounds, length, options.slots, &facts.unwrap_or_default());
+    table::print(&groups);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = busy.split_whitespace().next().unwrap_or("unknown");
+    println!(
+        "{cores} cores, shared with the load client (load average before: {load}); {} local slots; medians of {rounds} \
+         rounds of {} s; bodies of 256 bytes",
+        options.slots,
+        length.as_secs_f64()
+    );
+    println!("/readyz?verbose of the measured daemon:");
+    for fact in facts.unwrap_or_default().lines() {
+        println!("  {fact}");
+    }
     Ok(())
 }

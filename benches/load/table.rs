@@ -37,8 +37,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Prints the table to standard output.
-pub(crate) fn print(groups: &[Group], rounds: u8, length: Duration, slots: u32, readyz: &str) {
+/// Prints the table to standard output, the time of a synced write beside it.
+pub(crate) fn print(groups: &[Group]) {
     println!();
     println!(
         "{:>11}  {:<28} {:>10} {:>10} {:>10} {:>9}   of bare in each round",
@@ -53,7 +53,7 @@ pub(crate) fn print(groups: &[Group], rounds: u8, length: Duration, slots: u32, 
     println!();
     for group in groups {
         let sync = group.median(|round| millis(round.sync));
-        print!("{} connections: fdatasync of 4 KiB {sync:.3} ms", group.connections);
+        print!("at {} connections: fdatasync of 4 KiB {sync:.3} ms", group.connections);
         if group.connections == 1 {
             let times = median(
                 group
@@ -68,18 +68,9 @@ pub(crate) fn print(groups: &[Group], rounds: u8, length: Duration, slots: u32, 
         }
         println!();
     }
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "{cores} cores, shared with the load client · {slots} local slots · medians of {rounds} rounds of {} s · bodies of 256 bytes",
-        length.as_secs_f64()
-    );
-    println!(
-        "start: POST /v1/instances of sleep {{\"seconds\":0}}, answered after the commit · start→completed: the clock stops when every started instance is completed · start-and-wait: ?wait=10"
-    );
-    println!("/readyz?verbose of the measured daemon:");
-    for fact in readyz.lines() {
-        println!("  {fact}");
-    }
+    println!("start: sleep {{\"seconds\":0}} by POST /v1/instances, answered after its commit");
+    println!("start→completed: of the same starts, the clock stopping when every instance is completed");
+    println!("start-and-wait: with ?wait=10, answered when the instance is completed");
 }
 
 fn line(group: &Group, what: &str, rate: impl Fn(&Round) -> f64, sample: Option<fn(&Round) -> &Sample>) {
