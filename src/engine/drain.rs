@@ -7,10 +7,13 @@ use std::{
 
 use super::{attempt::Attempt, run::Runner, running::Running};
 
+/// How long the last ends may take to be committed.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(1500);
+
 /// Ends every running attempt.
 ///
 /// One that may have another attempt is told at once; an only attempt has `drain` to finish. Then commands get
-/// SIGTERM, and `grace` later everything that is left is dropped or killed. Resolves when none is left.
+/// SIGTERM, and `grace` later everything that is left is dropped or killed. Resolves when none is left, or soon after that.
 pub async fn drain(running: &Running, runner: &Runner, drain: Duration, grace: Duration) {
     let began = Instant::now();
     let deadline = began + drain + grace;
@@ -27,5 +30,9 @@ pub async fn drain(running: &Running, runner: &Runner, drain: Duration, grace: D
     for attempt in &running.all() {
         tell(attempt, true);
     }
-    running.none().await;
+    // A store that cannot be written keeps ends from being committed: the next daemon settles them.
+    let last = deadline + COMMIT_PATIENCE;
+    if tokio::time::timeout_at(last.into(), running.none()).await.is_err() {
+        tracing::error!("{} attempts could not be settled before the end", running.all().len());
+    }
 }

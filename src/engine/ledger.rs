@@ -91,6 +91,11 @@ impl Ledger {
     /// Runs until the engine closes or the store fails for good.
     pub async fn run(mut self) -> LedgerEnd {
         loop {
+            self.state.begin_round();
+            if self.state.is_closing() && self.failing.is_some() {
+                // What cannot be written now is settled by the next daemon.
+                return LedgerEnd::Closed;
+            }
             let now = Instant::now();
             let waiting = self.lanes.waiting(now);
             if waiting != Waiting::Now && !self.promotion_is_due() && self.claims().is_none() {

@@ -19,7 +19,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// What is stored a second once the log is over its limit.
 const OVER_LIMIT_RATE: u64 = 1 << 20;
 
-/// Chunks are dropped in units of at least this size, so that the list of them stays short.
+/// Chunks are dropped in units of about this size, so that the list of them stays short; in smaller ones where the
+/// limit is small.
 const UNIT_BYTES: u64 = 64 << 10;
 
 /// What a line costs beside its text.
@@ -124,7 +125,7 @@ impl LogBuffer {
         let bytes = lines.iter().map(|line| line.text.len() as u64).sum::<u64>();
         self.bytes = 0;
         match self.kept.back_mut() {
-            Some(unit) if unit.bytes + bytes <= UNIT_BYTES => {
+            Some(unit) if unit.bytes + bytes <= UNIT_BYTES.min(self.limit / 16) => {
                 unit.lines += lines.len() as u64;
                 unit.bytes += bytes;
             }

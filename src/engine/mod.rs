@@ -361,29 +361,11 @@ impl Engine {
         let instance = self.instance(key).await?;
         query.instance = instance.number;
         let lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
-        let from = match query.window {
-            LogWindow::From(from) => from.max(1),
-            LogWindow::Tail => 1,
+        let (from, read_out) = match query.window {
+            LogWindow::From(from) => (from.max(1), lines.len() < query.limit),
+            LogWindow::Tail => (1, true),
         };
-        let read_out = match query.window {
-            LogWindow::From(_) => lines.len() < query.limit,
-            LogWindow::Tail => true,
-        };
-        let next = if read_out && instance.is_done() {
-            None
-        } else if read_out && (query.stream.is_some() || query.grep.is_some()) {
-            // What the filter passed over need not be read again, but what is there only by now must.
-            let last = self.inner.store.log_extent(instance.number).await.map_err(unreadable)?.last;
-            Some(
-                lines
-                    .last()
-                    .map_or(from, |line| line.seq + 1)
-                    .max(if lines.is_empty() { from } else { 0 })
-                    .min(last + 1),
-            )
-        } else {
-            Some(lines.last().map_or(from, |line| line.seq + 1))
-        };
+        let next = (!(read_out && instance.is_done())).then(|| lines.last().map_or(from, |line| line.seq + 1));
         Ok(LogPage { lines, next })
     }
 
@@ -528,7 +510,10 @@ impl Engine {
     pub async fn drain(&self) {
         let inner = &self.inner;
         inner.state.drain();
+        // A commit under way may still claim: what it begins is to be seen.
+        let round = inner.state.next_round();
         inner.lanes.wake();
+        round.await;
         drain::drain(&inner.running, &inner.runner, inner.settings.drain, inner.settings.drain_grace).await;
     }
 

@@ -1,7 +1,7 @@
 //! After a commit: shows the new images, answers every waiter, hands the claimed attempts out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
@@ -205,13 +205,16 @@ impl Publisher {
 
     /// The attempts that begin, their images changed.
     async fn claimed(&self, commit: &Commit, changed: &mut Changed, claimed: &[Claimed]) -> Vec<Arc<Attempt>> {
-        let absent: Vec<_> = claimed
-            .iter()
-            .filter(|claimed| {
-                !changed.images.contains_key(&claimed.instance) && self.images.by_number(claimed.instance).is_none()
-            })
-            .map(|claimed| InstanceKey::Number(claimed.instance))
-            .collect();
+        // Held from here on: an image in memory may be forgotten at any time.
+        let mut absent = Vec::new();
+        for claim in claimed {
+            if let Entry::Vacant(vacant) = changed.images.entry(claim.instance) {
+                match self.images.by_number(claim.instance) {
+                    Some(image) => drop(vacant.insert(image)),
+                    None => absent.push(InstanceKey::Number(claim.instance)),
+                }
+            }
+        }
         let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
         let mut attempts = Vec::with_capacity(claimed.len());
         for claim in claimed {

@@ -17,6 +17,7 @@ pub struct State {
     /// What was done since the daemon started.
     pub figures: Counters,
     fatal: watch::Sender<Option<String>>,
+    rounds: watch::Sender<u64>,
 }
 
 /// The counters behind [`Figures`].
@@ -53,6 +54,23 @@ impl State {
     /// Lets the ledger end once nothing waits.
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that the ledger begins another round.
+    pub fn begin_round(&self) {
+        self.rounds.send_modify(|rounds| *rounds += 1);
+    }
+
+    /// Resolves once the ledger has begun a round after this call, or has ended.
+    pub fn next_round(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut rounds = self.rounds.subscribe();
+        let mut fatal = self.fatal.subscribe();
+        async move {
+            tokio::select! {
+                _ = rounds.changed() => {}
+                _ = fatal.wait_for(Option::is_some) => {}
+            }
+        }
     }
 
     /// Whether the last commit worked.
