@@ -147,7 +147,12 @@ fn options(path: &Path, synchronous: Synchronous) -> SqliteConnectOptions {
         // Checkpoints have a connection of their own: none runs inside a COMMIT.
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", "-4096")
+        // A temporary file could fail for want of descriptors or space.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(256)
+        // Rows cross a channel: with room for a whole batch's, the two threads need not take turns.
+        .row_buffer_size(1024)
+        .disable_statement_logging()
 }
 
 async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
@@ -156,7 +161,9 @@ async fn readers(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("cache_size", "-1024")
-        .statement_cache_capacity(128);
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(128)
+        .disable_statement_logging();
     SqlitePoolOptions::new()
         .max_connections(READERS)
         .min_connections(0)
