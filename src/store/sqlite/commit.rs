@@ -19,7 +19,7 @@ pub async fn commit(writer: &mut Writer, batch: &Batch) -> Result<Committed, Com
         Err(error) => {
             let error = commit_error(error, false);
             match transaction.rollback().await {
-                Ok(()) => Ok(Err(error)?),
+                Ok(()) => Err(error),
                 // A full disk rolls back by itself, and then there is nothing left to roll back.
                 Err(rollback) if super::error::code(&rollback) == Some(1) => Err(error),
                 Err(rollback) => Err(commit_error(rollback, false)),
