@@ -18,9 +18,8 @@ const MOST: i64 = 4096;
 
 // The first ready ones of each task, in their order; a task that is not named costs nothing.
 static CANDIDATES: ManyRows = ManyRows::union(
-    "SELECT $3, number, priority FROM (SELECT number, priority FROM instances INDEXED BY instances_ready \
-     WHERE task_id = $1 AND status = 0 AND ready = 1 ORDER BY priority DESC, number LIMIT $2)",
-    3,
+    "SELECT ?, number, priority FROM (SELECT number, priority FROM instances INDEXED BY instances_ready \
+     WHERE task_id = ? AND status = 0 AND ready = 1 ORDER BY priority DESC, number LIMIT ?)",
 );
 
 // ?1 now, ?2 batch, ?3 node, ?4 the numbers.
@@ -176,9 +175,9 @@ async fn choose<'a>(
         let mut query = sqlx::query(text);
         for (at, room) in piece {
             query = query
+                .bind(signed(*at as u64))
                 .bind(room.task_id.as_ref())
-                .bind(i64::from(room.n.min(slots(room.workload))))
-                .bind(signed(*at as u64));
+                .bind(i64::from(room.n.min(slots(room.workload))));
         }
         for row in query.fetch_all(&mut *connection).await? {
             let at = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);

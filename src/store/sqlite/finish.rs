@@ -13,66 +13,56 @@ use crate::{
     store::{Batch, Ending, Finish, FinishOutcome, Report, Then, Written},
 };
 
-// ?1 now, ?2 batch. A row's own: number, attempt, then (status, run_at, error) for both endings, progress, message.
+// Each ending is (status, run_at, error).
 static FINISH: ManyRows = ManyRows::new(
-    "WITH v(number, attempt, s0, r0, e0, s1, r1, e1, progress, message) AS (VALUES ",
-    "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    "WITH v(number, attempt, s0, r0, e0, s1, r1, e1, progress, message, now, batch) AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ") UPDATE instances AS i SET \
        status = iif(i.stop_requested_at IS NULL, v.s0, v.s1), \
        error = iif(i.stop_requested_at IS NULL, v.e0, v.e1), \
        run_at = coalesce(iif(i.stop_requested_at IS NULL, v.r0, v.r1), i.run_at), \
-       ready = coalesce(iif(i.stop_requested_at IS NULL, v.r0, v.r1) <= ?1, 0), \
-       finished_at = iif(iif(i.stop_requested_at IS NULL, v.s0, v.s1) >= 2, max(?1, i.started_at), NULL), \
+       ready = coalesce(iif(i.stop_requested_at IS NULL, v.r0, v.r1) <= v.now, 0), \
+       finished_at = iif(iif(i.stop_requested_at IS NULL, v.s0, v.s1) >= 2, max(v.now, i.started_at), NULL), \
        progress = coalesce(v.progress, i.progress), \
        message = iif(v.progress IS NULL, i.message, v.message), \
-       version = i.version + (i.batch <> ?2), batch = ?2, updated_at = ?1 \
+       version = i.version + (i.batch <> v.batch), batch = v.batch, updated_at = v.now \
      FROM v WHERE i.number = v.number AND i.attempt = v.attempt AND i.status = 1 \
      RETURNING number, version, stop_requested_at IS NOT NULL, started_at, node",
-    2,
-    10,
 );
 
 // Before the row turns terminal, and only where the fence holds.
 static OUTPUTS: ManyRows = ManyRows::new(
     "WITH v(number, attempt, body) AS (VALUES ",
-    "($1, $2, $3)",
+    "(?, ?, ?)",
     ") INSERT OR REPLACE INTO outputs (number, body) SELECT v.number, v.body FROM v \
      CROSS JOIN instances AS i ON i.number = v.number AND i.attempt = v.attempt AND i.status = 1",
-    0,
-    3,
 );
 static NO_OUTPUTS: ManyRows = ManyRows::new(
     "WITH v(number, attempt) AS (VALUES ",
-    "($1, $2)",
+    "(?, ?)",
     ") DELETE FROM outputs WHERE number IN (SELECT i.number FROM v \
      CROSS JOIN instances AS i ON i.number = v.number AND i.attempt = v.attempt AND i.status = 1)",
-    0,
-    2,
 );
 
 static ATTEMPTS: ManyRows = ManyRows::new(
     "INSERT OR REPLACE INTO attempts \
      (number, attempt, node, started_at, finished_at, ended, error, exit_code, signal) VALUES ",
-    "($1, $2, $3, $4, max(?1, $4), $5, $6, $7, $8)",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "",
-    1,
-    8,
 );
 
-// ?1 now, ?2 batch. Flags say which parts a report has.
+// Flags say which parts a report has.
 static REPORT: ManyRows = ManyRows::new(
-    "WITH v(number, attempt, progress, message, stated, verdict, why) AS (VALUES ",
-    "($1, $2, $3, $4, $5, $6, $7)",
+    "WITH v(number, attempt, progress, message, stated, verdict, why, now, batch) AS (VALUES ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ") UPDATE instances AS i SET \
        progress = coalesce(v.progress, i.progress), \
        message = iif(v.progress IS NULL, i.message, v.message), \
        verdict = iif(v.stated, v.verdict, i.verdict), \
        verdict_message = iif(v.stated, v.why, i.verdict_message), \
-       version = i.version + (i.batch <> ?2), batch = ?2, updated_at = ?1 \
+       version = i.version + (i.batch <> v.batch), batch = v.batch, updated_at = v.now \
      FROM v WHERE i.number = v.number AND i.attempt = v.attempt AND i.status = 1 \
      RETURNING number, version",
-    2,
-    7,
 );
 
 /// Whether the instance's own row will not tell the same about the attempt.
@@ -99,7 +89,7 @@ pub async fn finish(connection: &mut SqliteConnection, batch: &Batch) -> Result<
     write_outputs(connection, finishes.iter().map(|one| (one.instance, one.attempt, &one.output))).await?;
     let mut applied: HashMap<u64, Applied> = HashMap::with_capacity(finishes.len());
     for (text, piece) in pieces(&FINISH, finishes) {
-        let mut query = sqlx::query(text).bind(batch.now.0).bind(signed(batch.number));
+        let mut query = sqlx::query(text);
         for finish in piece {
             query = query.bind(signed(finish.instance)).bind(i64::from(finish.attempt));
             for ending in [&finish.unless_stopped, &finish.if_stopped] {
@@ -112,7 +102,9 @@ pub async fn finish(connection: &mut SqliteConnection, batch: &Batch) -> Result<
             let progress = finish.progress.as_ref();
             query = query
                 .bind(progress.map(|progress| progress.value()))
-                .bind(progress.and_then(|progress| progress.message.as_deref()));
+                .bind(progress.and_then(|progress| progress.message.as_deref()))
+                .bind(batch.now.0)
+                .bind(signed(batch.number));
         }
         for row in query.fetch_all(&mut *connection).await? {
             let number: i64 = row.try_get(0)?;
@@ -140,13 +132,14 @@ pub async fn finish(connection: &mut SqliteConnection, batch: &Batch) -> Result<
         }
     }
     for (text, piece) in pieces(&ATTEMPTS, &records) {
-        let mut query = sqlx::query(text).bind(batch.now.0);
+        let mut query = sqlx::query(text);
         for (finish, ending, one) in piece {
             query = query
                 .bind(signed(finish.instance))
                 .bind(i64::from(finish.attempt))
                 .bind(&one.node)
                 .bind(one.started_at)
+                .bind(batch.now.0.max(one.started_at))
                 .bind(ended_code(ending.ended))
                 .bind(ending.error.as_ref().map(error_text))
                 .bind(finish.exit_code)
@@ -163,7 +156,7 @@ pub async fn report(connection: &mut SqliteConnection, batch: &Batch) -> Result<
     write_outputs(connection, reports.iter().map(|one| (one.instance, one.attempt, &one.output))).await?;
     let mut applied: HashMap<u64, u64> = HashMap::with_capacity(reports.len());
     for (text, piece) in pieces(&REPORT, reports) {
-        let mut query = sqlx::query(text).bind(batch.now.0).bind(signed(batch.number));
+        let mut query = sqlx::query(text);
         for report in piece {
             let progress = report.progress.as_ref();
             let stated = report.verdict.as_ref();
@@ -175,7 +168,9 @@ pub async fn report(connection: &mut SqliteConnection, batch: &Batch) -> Result<
                 .bind(progress.and_then(|progress| progress.message.as_deref()))
                 .bind(stated.is_some())
                 .bind(verdict.map(|verdict| verdict_code(verdict.status)))
-                .bind(verdict.and_then(|verdict| verdict.message.as_deref()));
+                .bind(verdict.and_then(|verdict| verdict.message.as_deref()))
+                .bind(batch.now.0)
+                .bind(signed(batch.number));
         }
         for row in query.fetch_all(&mut *connection).await? {
             applied.insert(row.try_get::<i64, _>(0)?.unsigned_abs(), row.try_get::<i64, _>(1)?.unsigned_abs());

@@ -12,13 +12,8 @@ use crate::{
     store::{LogExtent, StoreError},
 };
 
-static CHUNKS: ManyRows = ManyRows::new(
-    "INSERT OR IGNORE INTO logs (number, first, last, bytes, lines) VALUES ",
-    "($1, $2, $3, $4, $5)",
-    "",
-    0,
-    5,
-);
+static CHUNKS: ManyRows =
+    ManyRows::new("INSERT OR IGNORE INTO logs (number, first, last, bytes, lines) VALUES ", "(?, ?, ?, ?, ?)", "");
 
 /// A line as it stands in a chunk.
 type Stored<'a> = (u8, i64, u32, std::borrow::Cow<'a, str>);

@@ -19,18 +19,15 @@ const KEY_AGE_MICROS: i64 = 24 * 3600 * 1_000_000;
 /// How many keys that are too old one commit removes: more than it adds, few enough not to be felt.
 const EXPIRED_PER_COMMIT: i64 = 64;
 
-// ?1 now, ?2 batch.
 static INSTANCES: ManyRows = ManyRows::new(
     "INSERT INTO instances (number, id, task_id, workload, status, ready, priority, attempt, max_attempts, version, \
      batch, progress, timeout, queue_timeout, queue_deadline, retry_delay, run_at, created_at, updated_at, labels, \
      retry_of) VALUES ",
-    "($1, $2, $3, $4, 0, $5, $6, 0, $7, 1, ?2, 0.0, $8, $9, $10, $11, $12, ?1, ?1, $13, $14)",
+    "(?, ?, ?, ?, 0, ?, ?, 0, ?, 1, ?, 0.0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "",
-    2,
-    14,
 );
-static INPUTS: ManyRows = ManyRows::new("INSERT INTO inputs (number, body) VALUES ", "($1, $2)", "", 0, 2);
-static LABELS: ManyRows = ManyRows::new("INSERT INTO labels (key, value, number) VALUES ", "($1, $2, $3)", "", 0, 3);
+static INPUTS: ManyRows = ManyRows::new("INSERT INTO inputs (number, body) VALUES ", "(?, ?)", "");
+static LABELS: ManyRows = ManyRows::new("INSERT INTO labels (key, value, number) VALUES ", "(?, ?, ?)", "");
 
 /// Writes the starts of `batch`; numbers are given out from `next` on.
 pub async fn start(
@@ -79,7 +76,7 @@ async fn insert(
 ) -> Result<(), sqlx::Error> {
     let now = batch.now;
     for (text, piece) in pieces(&INSTANCES, rows) {
-        let mut query = sqlx::query(text).bind(now.0).bind(signed(batch.number));
+        let mut query = sqlx::query(text);
         for (number, new) in piece {
             // The past means now.
             let run_at = new.run_at.map_or(now, |run_at| run_at.max(now));
@@ -92,11 +89,14 @@ async fn insert(
                 .bind(run_at <= now)
                 .bind(i64::from(new.limits.priority))
                 .bind(i64::from(new.limits.max_attempts))
+                .bind(signed(batch.number))
                 .bind(new.limits.timeout.map(micros))
                 .bind(new.limits.queue_timeout.map(micros))
                 .bind(queue_deadline)
                 .bind(micros(new.limits.retry_delay))
                 .bind(run_at.0)
+                .bind(now.0)
+                .bind(now.0)
                 .bind(labels_text(&new.labels))
                 .bind(new.retry_of.as_ref().map(|id| id.as_bytes().as_slice()));
         }

@@ -11,22 +11,20 @@ use super::{
 };
 use crate::store::{Batch, Stop, StopOutcome};
 
-// ?1 now, ?2 batch. Nothing is touched where nothing would change.
+// Nothing is touched where nothing would change.
 static STOP: ManyRows = ManyRows::new(
-    "WITH v(number, deadline) AS (VALUES ",
-    "($1, $2)",
+    "WITH v(number, deadline, now, batch) AS (VALUES ",
+    "(?, ?, ?, ?)",
     ") UPDATE instances AS i SET \
        status = iif(i.status = 0, 4, i.status), \
-       finished_at = iif(i.status = 0, max(?1, coalesce(i.started_at, ?1)), NULL), \
-       stop_requested_at = coalesce(i.stop_requested_at, ?1), \
+       finished_at = iif(i.status = 0, max(v.now, coalesce(i.started_at, v.now)), NULL), \
+       stop_requested_at = coalesce(i.stop_requested_at, v.now), \
        stop_deadline = min(coalesce(i.stop_deadline, v.deadline), v.deadline), \
        ready = 0, \
-       version = i.version + (i.batch <> ?2), batch = ?2, updated_at = ?1 \
+       version = i.version + (i.batch <> v.batch), batch = v.batch, updated_at = v.now \
      FROM v WHERE i.number = v.number \
        AND (i.status = 0 OR (i.status = 1 AND (i.stop_deadline IS NULL OR i.stop_deadline > v.deadline))) \
      RETURNING number, version, status",
-    2,
-    2,
 );
 
 /// Writes the stops of `batch`.
@@ -40,9 +38,10 @@ pub async fn stop(connection: &mut SqliteConnection, batch: &Batch) -> Result<Ve
     let stops: Vec<_> = nearest.into_values().collect();
     let mut applied = HashMap::with_capacity(stops.len());
     for (text, piece) in pieces(&STOP, &stops) {
-        let mut query = sqlx::query(text).bind(batch.now.0).bind(signed(batch.number));
+        let mut query = sqlx::query(text);
         for stop in piece {
-            query = query.bind(signed(stop.instance)).bind(stop.deadline.0);
+            query =
+                query.bind(signed(stop.instance)).bind(stop.deadline.0).bind(batch.now.0).bind(signed(batch.number));
         }
         for row in query.fetch_all(&mut *connection).await? {
             let version = row.try_get::<i64, _>(1)?.unsigned_abs();
