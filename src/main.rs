@@ -1,1 +1,4 @@
-fn main() {}
+//! taskwright
+fn main() {
+    taskwright::process::run_if_spawner();
+}

@@ -105,6 +105,22 @@ impl FieldError {
     }
 }
 
+/// An error with its causes, outermost first, on one line: for logs and for errors kept as data.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// `token` as one segment of a JSON pointer (RFC 6901 §3).
 pub fn pointer_segment(token: &str) -> String {
     format!("/{}", token.replace('~', "~0").replace('/', "~1"))

@@ -1,8 +1,20 @@
 //! Every task of this daemon: its definition, and how it is run and checked.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use crate::{domain::Definition, task::erased::ErasedHandler};
+use super::{error::EngineError, schema::Schema};
+use crate::{
+    domain::{Definition, FieldError, Json, Source, suggest},
+    task::erased::ErasedHandler,
+};
+
+/// The largest inputs that fit one environment variable of a command, as JSON, in bytes. Linux allows 128 KiB
+/// a variable; base64 makes four of three.
+pub const LARGEST_ENVIRONMENT_INPUTS: usize = 96_000;
 
 /// A command as a task.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +39,73 @@ pub enum InputsBy {
     File,
 }
 
-/// Every task of a daemon.
-pub struct Catalog {}
+/// One task: what it is, how it is checked, how it is run.
+pub struct Task {
+    /// What it is.
+    pub definition: Arc<Definition>,
+    /// How it is run.
+    pub runner: Runner,
+    input_schema: Option<Schema>,
+    output_schema: Option<Schema>,
+}
 
-#[allow(unused_variables, clippy::todo)]
+/// How a task is run.
+pub enum Runner {
+    /// By a handler in this binary.
+    Handler(Arc<dyn ErasedHandler>),
+    /// As a process.
+    Command(CommandRunner),
+}
+
+/// What is needed to start a command.
+pub struct CommandRunner {
+    /// Program and arguments; not empty.
+    pub argv: Vec<String>,
+    /// What is added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// How it gets its inputs.
+    pub inputs: InputsBy,
+    /// Its working directory.
+    pub directory: PathBuf,
+}
+
+impl Task {
+    /// Whether `inputs` are valid for this task as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with them, field by field.
+    pub fn check_inputs(&self, inputs: &Json) -> Result<(), Vec<FieldError>> {
+        match &self.runner {
+            Runner::Handler(handler) => handler.check(inputs),
+            Runner::Command(command) => {
+                let size = inputs.as_str().len();
+                if command.inputs == InputsBy::Environment && size > LARGEST_ENVIRONMENT_INPUTS {
+                    let detail = format!(
+                        "the inputs are {size} bytes of JSON; at most {LARGEST_ENVIRONMENT_INPUTS} fit the \
+                         environment: set inputs = \"file\" for this task"
+                    );
+                    return Err(vec![FieldError::new("", detail)]);
+                }
+                self.input_schema.as_ref().map_or(Ok(()), |schema| schema.check(inputs))
+            }
+        }
+    }
+
+    /// Whether `output` satisfies the output schema of a command.
+    ///
+    /// # Errors
+    /// What is wrong with it, field by field.
+    pub fn check_output(&self, output: &Json) -> Result<(), Vec<FieldError>> {
+        self.output_schema.as_ref().map_or(Ok(()), |schema| schema.check(output))
+    }
+}
+
+/// Every task of a daemon, in one namespace of ids and names.
+pub struct Catalog {
+    tasks: BTreeMap<Arc<str>, Arc<Task>>,
+    names: HashMap<Arc<str>, Arc<Task>>,
+}
+
 impl Catalog {
     /// Puts handlers and commands into one namespace of ids and names, and compiles their schemas.
     ///
@@ -40,8 +115,103 @@ impl Catalog {
         handlers: Vec<(Definition, Arc<dyn ErasedHandler>)>,
         commands: Vec<CommandTask>,
     ) -> Result<Self, CatalogError> {
-        todo!()
+        let mut catalog = Catalog { tasks: BTreeMap::new(), names: HashMap::new() };
+        for (definition, handler) in handlers {
+            // A handler's schemas describe its types, and the types themselves are the check.
+            catalog.add(Task {
+                definition: Arc::new(definition),
+                runner: Runner::Handler(handler),
+                input_schema: None,
+                output_schema: None,
+            })?;
+        }
+        for command in commands {
+            let definition = command.definition;
+            let schema = |which, text: &Option<Json>| match text {
+                None => Ok(None),
+                Some(text) => Schema::compile(text).map(Some).map_err(|detail| CatalogError::Schema {
+                    task: definition.id.to_string(),
+                    which,
+                    detail,
+                }),
+            };
+            let input_schema = schema("input_schema", &definition.input_schema)?;
+            let output_schema = schema("output_schema", &definition.output_schema)?;
+            let runner = Runner::Command(CommandRunner {
+                argv: definition.command.clone().unwrap_or_default(),
+                env: command.env,
+                inputs: command.inputs,
+                directory: command.directory,
+            });
+            catalog.add(Task { definition: Arc::new(definition), runner, input_schema, output_schema })?;
+        }
+        Ok(catalog)
     }
+
+    fn add(&mut self, task: Task) -> Result<(), CatalogError> {
+        let task = Arc::new(task);
+        let id = task.definition.id.shared();
+        let mut names = vec![id.clone()];
+        if task.definition.name != task.definition.id {
+            names.push(task.definition.name.shared());
+        }
+        for name in names {
+            if let Some(first) = self.names.insert(name.clone(), Arc::clone(&task)) {
+                return Err(CatalogError::Duplicate {
+                    name: name.to_string(),
+                    first: described(&first.definition),
+                    second: described(&task.definition),
+                });
+            }
+        }
+        self.tasks.insert(id, task);
+        Ok(())
+    }
+
+    /// The task with this id or name.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownTask`], naming the nearest.
+    pub fn find(&self, name: &str) -> Result<&Arc<Task>, EngineError> {
+        self.names.get(name).ok_or_else(|| {
+            let mut known: Vec<&str> = self.names.keys().map(AsRef::as_ref).collect();
+            known.sort_unstable();
+            // A long catalogue would drown the message; the nearest name is searched in all of it.
+            let hint = match suggest::nearest(name, known.iter().copied()) {
+                Some(nearest) => format!("; did you mean `{nearest}`?"),
+                None if known.is_empty() => String::new(),
+                None if known.len() > 20 => {
+                    format!("; known are {} and {} more", known[..20].join(", "), known.len() - 20)
+                }
+                None => format!("; known are {}", known.join(", ")),
+            };
+            EngineError::UnknownTask { task: name.chars().take(200).collect(), hint, item: None }
+        })
+    }
+
+    /// The task with this id.
+    pub fn get(&self, id: &str) -> Option<&Arc<Task>> {
+        self.tasks.get(id)
+    }
+
+    /// Every task, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// Whether any task is a command.
+    pub fn has_commands(&self) -> bool {
+        self.iter().any(|task| matches!(task.runner, Runner::Command(_)))
+    }
+}
+
+fn described(definition: &Definition) -> String {
+    let source = match definition.source {
+        Source::Compiled => "compiled in",
+        Source::Configured => "from [[tasks]]",
+        Source::Registered => "registered",
+    };
+    format!("{} ({source})", definition.id)
 }
 
 /// Why tasks cannot stand together.

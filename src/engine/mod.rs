@@ -1,21 +1,57 @@
 //! Runs instances: the ledger, the pool, one attempt, the committed images, recovery.
+//!
+//! In reading order: a [`request`] is checked against the [`catalog`] (`start`), stands in a lane
+//! (`lanes`), is written by the `ledger` (`work`, `image`, `publish`), claimed when the `pool` has a
+//! slot, and run (`run`, `command`, `attempt`). What clients see is in `images`, committed only.
 
+pub mod attempt;
 pub mod catalog;
+pub mod command;
+mod drain;
 pub mod error;
+mod image;
+pub mod images;
+pub mod lanes;
+pub mod ledger;
+pub mod log_buffer;
+mod open;
+pub mod pool;
+pub mod publish;
+pub mod recover;
 pub mod request;
+pub mod run;
+pub mod running;
+pub mod schema;
 pub mod settings;
+pub mod start;
+pub mod state;
+pub mod token;
+mod watch;
+mod work;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
 pub use error::EngineError;
 pub use request::*;
 pub use settings::Settings;
+pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
-    domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogQuery, Page, PendingReason, Summary},
-    store::Store,
+    domain::{
+        Attempt, Definition, Instance, InstanceKey, InstanceQuery, Json, LogQuery, LogWindow, Micros, Page,
+        PendingReason, Status, Summary,
+    },
+    process::Spawner,
+    store::{Start, Store, StoreError},
 };
+use lanes::{StartItem, StartReply, StopItem};
 
 /// What an engine is opened with.
 pub struct Parts {
@@ -34,100 +70,353 @@ pub struct Parts {
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-#[allow(unused_variables, clippy::todo, clippy::unused_async)]
+struct Inner {
+    settings: Settings,
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    lanes: Arc<lanes::Lanes>,
+    images: Arc<images::Images>,
+    pool: Arc<pool::Pool>,
+    running: Arc<running::Running>,
+    state: Arc<state::State>,
+    runner: run::Runner,
+    spawner: Option<Spawner>,
+    key: [u8; 32],
+    ledger: Mutex<Option<std::thread::JoinHandle<()>>>,
+    handlers: Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl Drop for Inner {
+    /// An engine that was not closed ends all the same: its threads have nobody left to work for.
+    fn drop(&mut self) {
+        self.state.close();
+        self.lanes.wake();
+        if let Some(handlers) = self.handlers.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            handlers.shutdown_background();
+        }
+    }
+}
+
+/// Why an engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenEngineError {
+    /// A thread, the scratch directory or the spawner could not be made.
+    #[error("cannot start the workers")]
+    Workers(#[source] std::io::Error),
+    /// The store failed during recovery.
+    #[error("cannot settle what the last daemon left")]
+    Recovery(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn unreadable(error: StoreError) -> EngineError {
+    EngineError::Unavailable(Some(error))
+}
+
+fn unknown(key: InstanceKey) -> EngineError {
+    EngineError::UnknownInstance { key: key.to_string() }
+}
+
 impl Engine {
-    /// Kills what a dead daemon left, settles its running instances in one commit, then begins to claim.
+    /// Kills what a dead daemon left, settles its running instances in one commit, then begins to claim. The
+    /// runtime that calls it also runs commands and watches deadlines.
     ///
     /// # Errors
     /// Where the spawner or a thread cannot be started, or the store fails.
     pub async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
-        todo!()
+        open::open(parts).await
     }
+
+    // --- definitions
 
     /// The definitions, by id.
     pub fn definitions(&self) -> Vec<Arc<Definition>> {
-        todo!()
+        self.inner.catalog.iter().map(|task| Arc::clone(&task.definition)).collect()
     }
 
     /// The definition with this id or name.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownTask`].
     pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
-        todo!()
+        self.inner.catalog.find(id).map(|task| Arc::clone(&task.definition))
     }
 
+    // --- starts
+
     /// Whether a start would be taken at all: asked before a body is parsed.
+    ///
+    /// # Errors
+    /// Why not: draining, no store, or no room.
     pub fn accepting(&self) -> Result<(), EngineError> {
-        todo!()
+        self.room_for(1)
+    }
+
+    fn room_for(&self, rows: u64) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        if inner.state.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        if inner.state.has_failed() {
+            return Err(EngineError::Unavailable(None));
+        }
+        let limit = inner.settings.pending;
+        let pending = inner.state.pending.load(Ordering::Relaxed) + inner.lanes.start_rows() as u64;
+        if pending + rows > limit || !inner.lanes.has_room() {
+            return Err(EngineError::QueueFull { pending, limit });
+        }
+        Ok(())
     }
 
     /// Starts one instance; answers when it is synced to disk.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing was made then, unless the store did not say.
     pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
-        todo!()
+        let start = start::single(&self.inner.catalog, &request, key)?;
+        self.begin_one(start).await
     }
 
     /// Starts many in one commit, all or none.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`]; [`EngineError::InvalidBatch`] names the items at fault.
     pub async fn start_batch(
         &self,
         requests: Vec<StartRequest>,
         key: Option<IdempotencyKey>,
     ) -> Result<StartedBatch, EngineError> {
-        todo!()
+        let start = start::batch(&self.inner.catalog, &requests, key)?;
+        self.begin(start).await
     }
 
     /// Runs a done instance again as a new one.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`]; [`EngineError::NotDone`] while it is not done.
     pub async fn retry(
         &self,
         key: InstanceKey,
-        inputs: Option<crate::domain::Json>,
+        inputs: Option<Json>,
         options: StartOptions,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Started, EngineError> {
-        todo!()
+        let of = self.instance(key).await?;
+        // Before its state: what is wrong with the request is said whatever the instance is.
+        let start = start::retry(&self.inner.catalog, &of, inputs, &options, idempotency)?;
+        if !of.is_done() {
+            return Err(EngineError::NotDone { status: of.status() });
+        }
+        self.begin_one(start).await
     }
 
+    async fn begin_one(&self, start: Start) -> Result<Started, EngineError> {
+        let StartedBatch { instances, replayed } = self.begin(start).await?;
+        let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
+        Ok(Started { instance, replayed })
+    }
+
+    async fn begin(&self, start: Start) -> Result<StartedBatch, EngineError> {
+        self.room_for(start.instances.len() as u64)?;
+        let (reply, answer) = oneshot::channel();
+        let item = StartItem { bytes: start::bytes(&start), start, reply };
+        if self.inner.lanes.push_start(item).is_err() {
+            let pending = self.inner.state.pending.load(Ordering::Relaxed);
+            return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
+        }
+        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
+            StartReply::Created(instances) => Ok(StartedBatch { instances, replayed: false }),
+            StartReply::Replayed(numbers) => {
+                let instances = self.replayed(&numbers).await?;
+                Ok(StartedBatch { instances, replayed: true })
+            }
+        }
+    }
+
+    async fn replayed(&self, numbers: &[u64]) -> Result<Vec<Arc<Instance>>, EngineError> {
+        let mut instances = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            instances.push(self.instance(InstanceKey::Number(*number)).await?);
+        }
+        Ok(instances)
+    }
+
+    // --- reads
+
     /// The instance as last committed.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownInstance`], or the store cannot be read.
     pub async fn instance(&self, key: InstanceKey) -> Result<Arc<Instance>, EngineError> {
-        todo!()
+        if let Some(image) = self.inner.images.get(key) {
+            return Ok(image);
+        }
+        let read = self.inner.store.get(&[key]).await.map_err(unreadable)?;
+        let image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
+        // The store may be ahead of what is shown: wait, so that nobody sees this and then something older.
+        self.inner.images.published(image.batch).await;
+        match self.inner.images.get(key) {
+            Some(shown) if shown.version > image.version => Ok(shown),
+            _ => Ok(image),
+        }
     }
 
     /// The instance once it is done, or as it is after `wait`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
     pub async fn wait_done(&self, key: InstanceKey, wait: Duration) -> Result<Arc<Instance>, EngineError> {
-        todo!()
+        let mut watch = self.watch(key).await?;
+        if wait.is_zero() || watch.current().is_done() {
+            return Ok(watch.current());
+        }
+        self.inner.lanes.hurry();
+        match tokio::time::timeout(wait, watch.done()).await {
+            Ok(image) => Ok(image),
+            Err(_) => Ok(watch.current()),
+        }
     }
 
     /// The instance once its version is above `since`, or as it is after `wait`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
     pub async fn wait_changed(
         &self,
         key: InstanceKey,
         since: u64,
         wait: Duration,
     ) -> Result<Arc<Instance>, EngineError> {
-        todo!()
+        let mut watch = self.watch(key).await?;
+        self.inner.lanes.hurry();
+        let changed = async {
+            while watch.current().version <= since {
+                if watch.changed().await.is_none() {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, changed).await;
+        Ok(watch.current())
     }
 
     /// Follows one instance: the present image first, then each committed change, coalesced to the newest.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
     pub async fn watch(&self, key: InstanceKey) -> Result<InstanceWatch, EngineError> {
-        todo!()
+        let images = &self.inner.images;
+        let mut image = self.instance(key).await?;
+        let number = image.number;
+        let changes = images.subscribe(number);
+        loop {
+            // Bound to a name of its own, so that the channel is not locked while we wait.
+            let shown = changes.borrow().clone();
+            if let Some(shown) = shown {
+                return Ok(InstanceWatch::new(changes, shown));
+            }
+            // Subscribed; now the store says what it was subscribed at.
+            let read = self.inner.store.get(&[InstanceKey::Number(number)]).await.map_err(unreadable)?;
+            image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
+            images.published(image.batch).await;
+            images.install(&image);
+        }
     }
 
     /// A page of instances.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
     pub async fn list(&self, query: &InstanceQuery) -> Result<Page<Summary>, EngineError> {
-        todo!()
+        let page = self.inner.store.list(query).await.map_err(unreadable)?;
+        if let Some(newest) = page.items.iter().map(|summary| summary.batch).max() {
+            self.inner.images.published(newest).await;
+        }
+        Ok(page)
     }
 
     /// Why a pending instance does not run; None for any other.
     pub fn pending_reason(&self, summary: &Summary) -> Option<PendingReason> {
-        todo!()
+        if summary.status() != Status::Pending {
+            return None;
+        }
+        let Some(task) = self.inner.catalog.get(&summary.task_id) else {
+            return Some(PendingReason::UnknownTask);
+        };
+        Some(if summary.run_at > Micros::now() {
+            if summary.attempt > 0 { PendingReason::Retrying } else { PendingReason::Scheduled }
+        } else if self.inner.pool.is_saturated(&task.definition) {
+            PendingReason::Concurrency
+        } else {
+            PendingReason::Slots
+        })
     }
 
+    /// The attempts of an instance, oldest first.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn attempts(&self, key: InstanceKey) -> Result<Vec<Attempt>, EngineError> {
+        let instance = self.instance(key).await?;
+        self.inner.store.attempts(instance.number).await.map_err(unreadable)
+    }
+
+    /// Reads a log. `query.instance` is filled in from `key`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn logs(&self, key: InstanceKey, mut query: LogQuery) -> Result<LogPage, EngineError> {
+        // Before the lines: a log is complete when its instance is done.
+        let instance = self.instance(key).await?;
+        query.instance = instance.number;
+        let lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
+        let (from, read_out) = match query.window {
+            LogWindow::From(from) => (from.max(1), lines.len() < query.limit),
+            LogWindow::Tail => (1, true),
+        };
+        let next = (!(read_out && instance.is_done())).then(|| lines.last().map_or(from, |line| line.seq + 1));
+        Ok(LogPage { lines, next })
+    }
+
+    /// Follows a log: tells when there may be more lines to read.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn watch_log(&self, key: InstanceKey) -> Result<LogWatch, EngineError> {
+        let instance = self.watch(key).await?;
+        let logged = self.inner.images.subscribe_log(instance.current().number);
+        Ok(LogWatch::new(logged, instance))
+    }
+
+    // --- stops and reports
+
     /// Stops an instance; answers when the stop is committed.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`], or the store cannot be written.
     pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
-        todo!()
+        let instance = self.instance(key).await?;
+        if instance.is_done() {
+            return Ok(instance);
+        }
+        let grace =
+            if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) };
+        let (reply, answer) = oneshot::channel();
+        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, reply };
+        self.inner.lanes.push_stop(item);
+        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
+            Some(image) => Ok(image),
+            None => self.instance(key).await,
+        }
     }
 
     /// Writes a report; answers when it is committed.
+    ///
+    /// # Errors
+    /// [`EngineError::AttemptOver`] or [`EngineError::AttemptNotRunning`] where `writer` does not run,
+    /// [`EngineError::VersionMismatch`], or the store cannot be written.
     pub async fn report(
         &self,
         key: InstanceKey,
@@ -135,111 +424,141 @@ impl Engine {
         if_version: Option<u64>,
         patch: ReportPatch,
     ) -> Result<Receipt, EngineError> {
-        todo!()
+        let attempt = self.attempt_for(key, writer).await?;
+        if let Some(Some(output)) = &patch.output {
+            self.check_output(output)?;
+        }
+        let images = &self.inner.images;
+        let version = || images.by_number(attempt.number).map_or(0, |image| image.version);
+        if let Some(pinned) = if_version
+            && pinned != version()
+        {
+            return Err(EngineError::VersionMismatch { version: version() });
+        }
+        attempt.report(patch, if_version, version).await
+    }
+
+    fn check_output(&self, output: &Json) -> Result<(), EngineError> {
+        let refuse = |detail: String| {
+            Err(EngineError::InvalidOutput { errors: vec![crate::domain::FieldError::new("", detail)] })
+        };
+        if !output.is_object() {
+            return refuse("the output must be a JSON object or null".to_owned());
+        }
+        let (size, limit) = (output.as_str().len(), self.inner.settings.output.bytes());
+        if size > limit {
+            return refuse(format!("the output is {size} bytes long; limits.output allows {limit}"));
+        }
+        Ok(())
     }
 
     /// Adds lines to the log of a running attempt; answers when they are committed.
+    ///
+    /// # Errors
+    /// As for [`Engine::report`].
     pub async fn append_log(
         &self,
         key: InstanceKey,
         writer: Writer,
         lines: Vec<NewLine>,
     ) -> Result<Receipt, EngineError> {
-        todo!()
+        let attempt = self.attempt_for(key, writer).await?;
+        let lines: Vec<_> = lines.into_iter().map(|line| (line.stream, line.text)).collect();
+        if !lines.is_empty() {
+            attempt.log_committed(&lines).await?;
+        }
+        let version = self.inner.images.by_number(attempt.number).map_or(0, |image| image.version);
+        Ok(attempt.receipt(version))
     }
 
-    /// Reads a log. `query.instance` is filled in from `key`.
-    pub async fn logs(&self, key: InstanceKey, query: LogQuery) -> Result<LogPage, EngineError> {
-        todo!()
-    }
-
-    /// Follows a log: tells when there may be more lines to read.
-    pub async fn watch_log(&self, key: InstanceKey) -> Result<LogWatch, EngineError> {
-        todo!()
-    }
-
-    /// The attempts of an instance, oldest first.
-    pub async fn attempts(&self, key: InstanceKey) -> Result<Vec<Attempt>, EngineError> {
-        todo!()
+    /// The running attempt that `writer` may write for.
+    async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<attempt::Attempt>, EngineError> {
+        let instance = self.instance(key).await?;
+        if instance.is_done() {
+            return Err(EngineError::AttemptOver);
+        }
+        if let Writer::Attempt(number) = writer
+            && number != instance.attempt
+        {
+            return Err(EngineError::AttemptOver);
+        }
+        match self.inner.running.get(instance.number) {
+            Some(attempt) if attempt.has_ended() => Err(EngineError::AttemptOver),
+            Some(attempt) if attempt.attempt == instance.attempt => Ok(attempt),
+            // Its attempt ended, and the next one waits.
+            _ if matches!(writer, Writer::Attempt(_)) => Err(EngineError::AttemptOver),
+            _ => Err(EngineError::AttemptNotRunning),
+        }
     }
 
     /// Which attempt `token` speaks for, if it is an attempt's token of this store, over or not.
     pub fn attempt_of_token(&self, token: &str) -> Option<AttemptIdentity> {
-        todo!()
+        token::open(&self.inner.key, token)
     }
+
+    // --- the engine itself
 
     /// Whether the engine can do its work.
     pub async fn health(&self) -> Health {
-        todo!()
+        let identity = self.inner.store.identity();
+        let readable = tokio::time::timeout(Duration::from_secs(2), self.inner.store.ping()).await;
+        Health {
+            store: self.inner.state.is_writable() && matches!(readable, Ok(Ok(()))),
+            draining: self.inner.state.is_draining(),
+            synchronous: identity.synchronous.clone(),
+            backend: identity.backend.clone(),
+        }
     }
 
     /// Figures for `/metrics`.
     pub fn figures(&self) -> Figures {
-        todo!()
+        let (local, command) = self.inner.pool.running();
+        Figures { local_running: local.into(), command_running: command.into(), ..self.inner.state.figures() }
     }
 
     /// Takes no new work, lets running attempts end as design.md says of a drain, and resolves when none is left
     /// and all is committed.
     pub async fn drain(&self) {
-        todo!()
+        let inner = &self.inner;
+        inner.state.drain();
+        // A commit under way may still claim: what it begins is to be seen.
+        let round = inner.state.next_round();
+        inner.lanes.wake();
+        round.await;
+        drain::drain(&inner.running, &inner.runner, inner.settings.drain, inner.settings.drain_grace).await;
     }
 
-    /// Kills every command and drops every handler at once, without committing anything more.
-    pub fn abort(&self) {
-        todo!()
+    /// Takes no new work and kills every command at once; what was not committed is settled by the next daemon.
+    pub async fn abort(&self) {
+        self.inner.state.drain();
+        if let Some(spawner) = &self.inner.spawner {
+            spawner.shutdown().await;
+        }
     }
 
     /// Ends the engine's threads and closes the store. After a drain.
     pub async fn close(&self) {
-        todo!()
+        let inner = &self.inner;
+        inner.state.close();
+        inner.lanes.wake();
+        let ledger = inner.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ledger) = ledger {
+            // It ends by itself once nothing waits; a panic in it was reported by `failed`.
+            let _ = tokio::task::spawn_blocking(move || ledger.join()).await;
+        }
+        if let Some(spawner) = &inner.spawner {
+            spawner.shutdown().await;
+        }
+        let handlers = inner.handlers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handlers) = handlers {
+            // A blocking closure that does not return must not keep the daemon from ending.
+            handlers.shutdown_background();
+        }
+        inner.store.close().await;
     }
 
     /// Resolves with the error's whole chain if the store fails for good.
     pub async fn failed(&self) -> String {
-        todo!()
+        self.inner.state.failed().await
     }
-}
-
-/// Follows one instance.
-pub struct InstanceWatch {
-    _private: (),
-}
-
-#[allow(clippy::todo, clippy::unused_async)]
-impl InstanceWatch {
-    /// The newest committed image, without waiting.
-    pub fn current(&self) -> Arc<Instance> {
-        todo!()
-    }
-
-    /// The next image with a higher version than the last one returned (the first call: than `current`); None
-    /// after the terminal one, or when the instance was purged. Cancel safe.
-    pub async fn changed(&mut self) -> Option<Arc<Instance>> {
-        todo!()
-    }
-}
-
-/// Follows one log.
-pub struct LogWatch {
-    _private: (),
-}
-
-#[allow(clippy::todo, clippy::unused_async)]
-impl LogWatch {
-    /// Resolves when lines were committed since the last call, or the instance is done (true). Once it answered
-    /// true, everything is there to be read. Cancel safe.
-    pub async fn changed(&mut self) -> bool {
-        todo!()
-    }
-}
-
-/// Why an engine could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenEngineError {
-    /// A thread or the spawner could not be started.
-    #[error("cannot start the workers")]
-    Workers(#[source] std::io::Error),
-    /// The store failed during recovery.
-    #[error("cannot settle what the last daemon left")]
-    Recovery(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

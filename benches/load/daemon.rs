@@ -1,0 +1,147 @@
+//! The daemon under test: the release binary as a child process, its store in a temporary folder on the working disk.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::Failure;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_taskwright");
+/// Not `/tmp`, which may be in memory: cargo's own folder lies beside the sources.
+const WORKING_DISK: &str = env!("CARGO_TARGET_TMPDIR");
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running daemon.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    folder: TempDir,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// From exec to the first 200 of `/readyz`.
+    pub(crate) ready_after: Duration,
+}
+
+impl Daemon {
+    /// Starts it on an empty store and waits until it is ready.
+    pub(crate) fn start(slots: u32) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("load-").tempdir_in(WORKING_DISK)?;
+        Self::start_in(folder, slots)
+    }
+
+    fn start_in(folder: TempDir, slots: u32) -> Result<Self, Failure> {
+        // The port is free until the daemon takes it; another process that is quicker makes the start fail, loudly.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let config = folder.path().join("config.toml");
+        let database = folder.path().join("taskwright.db");
+        std::fs::write(
+            &config,
+            format!(
+                "[server]\nlisten = \"{address}\"\n\n[database]\nurl = \"sqlite://{}\"\n\n[worker]\nlocal_slots = {slots}\n",
+                database.display()
+            ),
+        )?;
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        let began = Instant::now();
+        let child = Command::new(BINARY)
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut daemon = Daemon { child, folder, address, ready_after: Duration::ZERO };
+        while !matches!(request(address, "/readyz"), Ok(reply) if reply.starts_with("HTTP/1.1 200")) {
+            if let Some(status) = daemon.child.try_wait()? {
+                return Err(format!("the daemon ended at its start: {status}\n{}", daemon.log()).into());
+            }
+            if began.elapsed() > START_TIMEOUT {
+                return Err(format!("the daemon was not ready within {START_TIMEOUT:?}\n{}", daemon.log()).into());
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        daemon.ready_after = began.elapsed();
+        Ok(daemon)
+    }
+
+    /// Stops it and starts it again on the same store.
+    pub(crate) fn restart(self, slots: u32) -> Result<Self, Failure> {
+        Self::start_in(self.shut_down()?, slots)
+    }
+
+    /// Ends it as an operator would and removes its store.
+    pub(crate) fn stop(self) -> Result<(), Failure> {
+        self.shut_down()?.close()?;
+        Ok(())
+    }
+
+    fn shut_down(mut self) -> Result<TempDir, Failure> {
+        let status = signal("TERM", self.child.id())?;
+        if !status.success() {
+            return Err("the daemon was gone before it was stopped".into());
+        }
+        let began = Instant::now();
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => break,
+                Some(status) => return Err(format!("the daemon ended with {status}\n{}", self.log()).into()),
+                None if began.elapsed() > STOP_TIMEOUT => return Err("the daemon did not end after SIGTERM".into()),
+                None => std::thread::sleep(Duration::from_millis(2)),
+            }
+        }
+        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir_in(WORKING_DISK)?))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The folder of its store: where the disk is measured.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the daemon itself says about its store: the lines of `/readyz?verbose`, and how it starts.
+    pub(crate) fn facts(&self) -> String {
+        let reply = request(self.address, "/readyz?verbose").unwrap_or_default();
+        reply.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.trim().to_owned())
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let from = log.len().saturating_sub(2000);
+        log.get(from..).unwrap_or(&log).to_owned()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Sends a signal; by the shell, whose `kill` is built in, for not every machine has the program.
+pub(crate) fn signal(name: &str, pid: u32) -> Result<ExitStatus, Failure> {
+    Ok(Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status()?)
+}
+
+/// One GET on a connection of its own; the whole reply, head included.
+fn request(to: SocketAddr, path: &str) -> Result<String, Failure> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n")?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
+}

@@ -1,0 +1,115 @@
+//! The load benchmark: bare axum and Taskwright in turn, in one run, on one machine.
+//!
+//! `cargo bench --bench load` prints one table. Both servers are processes of their own, get the same bytes from the
+//! same client, and take turns in every round, so that a noisy machine disturbs both alike. `-- --idle` reports what
+//! the daemon costs when it has nothing to do. The client shares the machine's cores with the server it measures.
+
+mod bare;
+mod client;
+mod daemon;
+mod disk;
+mod idle;
+mod load;
+mod table;
+
+use std::{error::Error, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+/// A failure with its story told in one line; the benchmark ends at the first.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Measure bare axum and Taskwright in turn and print one table.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+struct Options {
+    /// Take short measurements and few rounds: for a look, not for a figure to publish.
+    #[arg(long)]
+    quick: bool,
+    /// Report memory, wake-ups and start-up time of an idle daemon instead.
+    #[arg(long)]
+    idle: bool,
+    /// Connection counts, comma-separated.
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    connections: Vec<u16>,
+    /// How long one measurement lasts, in seconds.
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
+    /// How often bare axum and Taskwright take turns.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// Handlers that may run at once in the daemon (`worker.local_slots`).
+    #[arg(long, default_value_t = 256)]
+    slots: u32,
+    /// What cargo passes to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Be the bare axum server: the benchmark starts itself again with this.
+    #[arg(long, hide = true)]
+    serve_bare: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.1..=60.0).contains(&value) => Ok(Duration::from_secs_f64(value)),
+        _ => Err("give a number of seconds from 0.1 to 60".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = if options.serve_bare {
+        bare::serve()
+    } else if !options.bench {
+        // `cargo test --benches` runs this without `--bench`; a measurement of a debug build would only mislead.
+        println!("nothing measured: run it with `cargo bench --bench load`");
+        Ok(())
+    } else if options.idle {
+        idle::report()
+    } else {
+        compare(&options)
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("load: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(options: &Options) -> Result<(), Failure> {
+    let length = options.seconds.unwrap_or(Duration::from_secs_f64(if options.quick { 0.5 } else { 2.0 }));
+    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    // Whatever else runs here takes from both servers, but not evenly: the table says how much there was.
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let bare = bare::BareServer::start()?;
+    let mut groups = Vec::new();
+    let mut facts = None;
+    for &connections in &options.connections {
+        // A store of its own for every connection count: no figure depends on the order of the others.
+        let daemon = daemon::Daemon::start(options.slots)?;
+        facts.get_or_insert_with(|| daemon.facts());
+        let mut group = table::Group::new(connections);
+        for round in 1..=rounds {
+            eprintln!("{connections} connections, round {round} of {rounds}");
+            group.push(load::round(&bare, &daemon, connections, length, round == 1)?);
+        }
+        daemon.stop()?;
+        groups.push(group);
+    }
+    table::print(&groups);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = busy.split_whitespace().next().unwrap_or("unknown");
+    println!(
+        "{cores} cores, shared with the load client (load average before: {load}); {} local slots; medians of {rounds} \
+         rounds of {} s; bodies of 256 bytes",
+        options.slots,
+        length.as_secs_f64()
+    );
+    println!("/readyz?verbose of the measured daemon:");
+    for fact in facts.unwrap_or_default().lines() {
+        println!("  {fact}");
+    }
+    Ok(())
+}

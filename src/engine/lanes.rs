@@ -1,0 +1,366 @@
+//! What waits to be written: bounded queues into the ledger.
+//!
+//! Finishes and stops are never refused: there are at most as many finishes as slots, and at most as
+//! many stops as requests. Starts are bounded by rows and bytes. Reports and logs are not queued here
+//! at all: an attempt that has some stands in line once, and the ledger takes its latest.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{attempt::Attempt, error::EngineError};
+use crate::{
+    domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome},
+    store::{Ending, Start, Then},
+};
+
+/// The most rows that wait to be started. At 10,000 starts a second this is more than a second of work; who
+/// comes later is better told to come again than to wait.
+const START_ROWS: usize = 16_384;
+/// The most bytes of inputs that wait to be started: two of the largest batches by default.
+const START_BYTES: usize = 32 << 20;
+
+/// One commit takes at most so many rows, and so many bytes of inputs. A batch request is never split and may
+/// exceed both.
+pub const BATCH_ROWS: usize = 4_096;
+/// See [`BATCH_ROWS`].
+pub const BATCH_BYTES: usize = 4 << 20;
+
+/// A start that waits for its commit.
+pub struct StartItem {
+    /// What to write.
+    pub start: Start,
+    /// The bytes of its inputs.
+    pub bytes: usize,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Result<StartReply, EngineError>>,
+}
+
+/// What became of a start.
+pub enum StartReply {
+    /// The instances exist.
+    Created(Vec<Arc<Instance>>),
+    /// The key made these instances before.
+    Replayed(Vec<u64>),
+}
+
+/// A stop that waits for its commit.
+pub struct StopItem {
+    /// The instance.
+    pub instance: u64,
+    /// The time between the commit and the deadline.
+    pub grace: Duration,
+    /// The instance's own attempt asked.
+    pub by_itself: bool,
+    /// Who waits for it: gets the image after the commit, where it is in memory.
+    pub reply: oneshot::Sender<Result<Option<Arc<Instance>>, EngineError>>,
+}
+
+/// The end of an attempt that waits for its commit.
+pub struct FinishItem {
+    /// The attempt. What it reported last is folded in.
+    pub attempt: Arc<Attempt>,
+    /// What becomes of the instance when no stop was requested.
+    pub unless_stopped: Ending,
+    /// What becomes of it when one was.
+    pub if_stopped: Ending,
+    /// The returned output.
+    pub output: Option<Json>,
+    /// The exit code of a command.
+    pub exit_code: Option<i32>,
+    /// The signal that ended a command.
+    pub signal: Option<i32>,
+    /// Whether it may ride with the next commit.
+    pub patient: bool,
+    /// When it was put in line.
+    pub since: Instant,
+}
+
+impl FinishItem {
+    /// Whether the instance may become pending by it.
+    pub fn may_run_again(&self) -> bool {
+        matches!(self.unless_stopped.then, Then::Again { .. })
+    }
+
+    /// The same end without anything that a task brought in; None if there is nothing to leave out.
+    pub fn without_payload(mut self) -> Option<Self> {
+        let failed = |attempt: &Attempt| {
+            let error = InstanceError {
+                kind: ErrorKind::Output { errors: Vec::new() },
+                message: "the store did not take what the task left".to_owned(),
+                attempt: attempt.attempt,
+            };
+            let then = Then::Done(Outcome::Failed(Box::new(error.clone())));
+            Ending { then, ended: Ended::Failed, error: Some(error) }
+        };
+        if self.unless_stopped == failed(&self.attempt) {
+            return None;
+        }
+        self.unless_stopped = failed(&self.attempt);
+        self.if_stopped = failed(&self.attempt);
+        self.output = None;
+        Some(self)
+    }
+}
+
+/// What one commit will write.
+#[derive(Default)]
+pub struct Work {
+    /// Ends of attempts.
+    pub finishes: Vec<FinishItem>,
+    /// Attempts with reports.
+    pub reports: Vec<Arc<Attempt>>,
+    /// Stops.
+    pub stops: Vec<StopItem>,
+    /// Starts.
+    pub starts: Vec<StartItem>,
+    /// Attempts with log lines.
+    pub logs: Vec<Arc<Attempt>>,
+}
+
+/// The queues.
+pub struct Lanes {
+    inner: Mutex<Inner>,
+    wake: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Inner {
+    finishes: VecDeque<FinishItem>,
+    /// How many of the finishes cannot wait.
+    urgent: usize,
+    stops: VecDeque<StopItem>,
+    starts: VecDeque<StartItem>,
+    start_rows: usize,
+    start_bytes: usize,
+    reports: VecDeque<(Instant, Arc<Attempt>)>,
+    logs: VecDeque<(Instant, Arc<Attempt>)>,
+    closed: bool,
+}
+
+/// What stands in the lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Something to be written now.
+    Now,
+    /// Nothing before this time.
+    At(Instant),
+    /// Nothing.
+    Nothing,
+}
+
+/// How long a patient finish waits for company: long enough for a client's next request, too short to be seen.
+pub const PATIENCE: Duration = Duration::from_millis(5);
+
+impl Lanes {
+    /// Empty lanes; `wake` wakes the ledger.
+    pub fn new(wake: Arc<Notify>) -> Self {
+        Lanes { inner: Mutex::default(), wake }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the ledger.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// How many starts wait.
+    pub fn start_rows(&self) -> usize {
+        self.lock().start_rows
+    }
+
+    /// Whether another start would be taken.
+    pub fn has_room(&self) -> bool {
+        let inner = self.lock();
+        inner.start_rows < START_ROWS && inner.start_bytes < START_BYTES
+    }
+
+    /// Puts a start in line; gives it back if there is no room or the ledger has ended.
+    ///
+    /// # Errors
+    /// The item itself.
+    pub fn push_start(&self, item: StartItem) -> Result<(), Box<StartItem>> {
+        let mut inner = self.lock();
+        let rows = item.start.instances.len();
+        // A request larger than the whole lane must still be able to pass an empty one.
+        let room = inner.starts.is_empty()
+            || (inner.start_rows + rows <= START_ROWS && inner.start_bytes + item.bytes <= START_BYTES);
+        if inner.closed || !room {
+            return Err(Box::new(item));
+        }
+        inner.start_rows += rows;
+        inner.start_bytes += item.bytes;
+        inner.starts.push_back(item);
+        drop(inner);
+        self.wake();
+        Ok(())
+    }
+
+    /// Puts a stop in line.
+    pub fn push_stop(&self, item: StopItem) {
+        let mut inner = self.lock();
+        if inner.closed {
+            drop(inner);
+            let _ = item.reply.send(Err(EngineError::Unavailable(None)));
+            return;
+        }
+        inner.stops.push_back(item);
+        drop(inner);
+        self.wake();
+    }
+
+    /// Puts the end of an attempt in line.
+    pub fn push_finish(&self, item: FinishItem) {
+        let mut inner = self.lock();
+        inner.urgent += usize::from(!item.patient);
+        inner.finishes.push_back(item);
+        drop(inner);
+        self.wake();
+    }
+
+    /// Lets no finish wait for company: somebody waits for one.
+    pub fn hurry(&self) {
+        let mut inner = self.lock();
+        if inner.urgent < inner.finishes.len() {
+            for item in &mut inner.finishes {
+                item.patient = false;
+            }
+            inner.urgent = inner.finishes.len();
+            drop(inner);
+            self.wake();
+        }
+    }
+
+    /// Puts an attempt in line whose reports are to be written not before `due`. False if nothing is written any
+    /// more.
+    pub fn push_report(&self, due: Instant, attempt: Arc<Attempt>) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        inner.reports.push_back((due, attempt));
+        drop(inner);
+        self.wake();
+        true
+    }
+
+    /// Puts an attempt in line whose log lines are to be written not before `due`. False if nothing is written any
+    /// more.
+    pub fn push_log(&self, due: Instant, attempt: Arc<Attempt>) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        inner.logs.push_back((due, attempt));
+        drop(inner);
+        self.wake();
+        true
+    }
+
+    /// What waits.
+    pub fn waiting(&self, now: Instant) -> Waiting {
+        let inner = self.lock();
+        if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() {
+            return Waiting::Now;
+        }
+        let reports = inner.reports.iter().map(|(due, _)| *due).min();
+        let logs = inner.logs.iter().map(|(due, _)| *due).min();
+        let finishes = inner.finishes.front().map(|item| item.since + PATIENCE);
+        match reports.into_iter().chain(logs).chain(finishes).min() {
+            None => Waiting::Nothing,
+            Some(due) if due <= now => Waiting::Now,
+            Some(due) => Waiting::At(due),
+        }
+    }
+
+    /// Takes what one commit may hold.
+    pub fn take(&self, now: Instant) -> Work {
+        let mut inner = self.lock();
+        let mut work = Work::default();
+        let finishes = inner.finishes.len().min(BATCH_ROWS);
+        work.finishes.extend(inner.finishes.drain(..finishes));
+        inner.urgent = inner.finishes.iter().filter(|item| !item.patient).count();
+        let mut rows = work.finishes.len();
+        let stops = inner.stops.len().min(BATCH_ROWS);
+        work.stops.extend(inner.stops.drain(..stops));
+        rows += stops;
+        take_due(&mut inner.reports, now, &mut work.reports);
+        rows += work.reports.len();
+        // A quarter of a batch at most: an attempt's chunk is up to 256 KiB.
+        take_some_due(&mut inner.logs, now, 4, &mut work.logs);
+        let mut bytes = 0;
+        while let Some(item) = inner.starts.front() {
+            let (more_rows, more_bytes) = (item.start.instances.len(), item.bytes);
+            if !work.starts.is_empty() && (rows + more_rows > BATCH_ROWS || bytes + more_bytes > BATCH_BYTES) {
+                break;
+            }
+            let Some(item) = inner.starts.pop_front() else { break };
+            (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+            inner.start_rows -= more_rows;
+            inner.start_bytes -= more_bytes;
+            work.starts.push(item);
+        }
+        work
+    }
+
+    /// Takes every start and stop: they are about to be refused.
+    pub fn take_requests(&self) -> (Vec<StartItem>, Vec<StopItem>) {
+        let mut inner = self.lock();
+        (inner.start_rows, inner.start_bytes) = (0, 0);
+        (inner.starts.drain(..).collect(), inner.stops.drain(..).collect())
+    }
+
+    /// Puts back what could not be written, first in line and not before `due`.
+    pub fn restore(&self, due: Instant, finishes: Vec<FinishItem>, logs: Vec<Arc<Attempt>>) {
+        let mut inner = self.lock();
+        for mut item in finishes.into_iter().rev() {
+            // Patient from now on: `due` decides when it is tried again.
+            item.patient = true;
+            item.since = due.checked_sub(PATIENCE).unwrap_or(due);
+            inner.finishes.push_front(item);
+        }
+        inner.logs.extend(logs.into_iter().map(|attempt| (due, attempt)));
+    }
+
+    /// Takes nothing any more, and gives up everything that waits.
+    pub fn close(&self) -> Work {
+        let inner = std::mem::replace(&mut *self.lock(), Inner { closed: true, ..Inner::default() });
+        Work {
+            finishes: inner.finishes.into(),
+            reports: inner.reports.into_iter().map(|(_, attempt)| attempt).collect(),
+            stops: inner.stops.into(),
+            starts: inner.starts.into(),
+            logs: Vec::new(),
+        }
+    }
+}
+
+fn take_due(queue: &mut VecDeque<(Instant, Arc<Attempt>)>, now: Instant, out: &mut Vec<Arc<Attempt>>) {
+    take_some_due(queue, now, BATCH_ROWS, out);
+}
+
+fn take_some_due(
+    queue: &mut VecDeque<(Instant, Arc<Attempt>)>,
+    now: Instant,
+    most: usize,
+    out: &mut Vec<Arc<Attempt>>,
+) {
+    for _ in 0..queue.len() {
+        if out.len() == most {
+            return;
+        }
+        let Some((due, attempt)) = queue.pop_front() else { return };
+        if due <= now {
+            out.push(attempt);
+        } else {
+            queue.push_back((due, attempt));
+        }
+    }
+}

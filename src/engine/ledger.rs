@@ -1,0 +1,389 @@
+//! The one loop through which everything is written.
+//!
+//! Take what waits, write it as one transaction, commit with a real sync, publish the new images,
+//! answer every waiter, hand the claimed attempts to the pool. While one commit is in flight the next
+//! batch gathers: no timers, no added latency when idle, a cost per instance that falls as load grows.
+//!
+//! A commit fails in four ways. Not committed: the same again for [`RETRY_FOR`], then starts and stops
+//! are refused while finishes and reports stay. A row refused: the batch is halved until the culprit
+//! stands alone. Unknown or fatal: nothing more is acknowledged, and the daemon ends; the next one
+//! reads from the store what became of it.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    catalog::Catalog,
+    error::EngineError,
+    images::Images,
+    lanes::{Lanes, Waiting},
+    pool::Pool,
+    publish::Publisher,
+    state::State,
+    work::Units,
+};
+use crate::{
+    domain::{Micros, Workload, error::chain},
+    store::{Batch, Claims, CommitError, Committed, Store},
+};
+
+/// How long a commit is tried again before its starts and stops are refused. With the store's own wait for a
+/// lock this keeps an answer within six seconds.
+const RETRY_FOR: Duration = Duration::from_millis(4500);
+/// The wait between two tries: doubled from the first to the last.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const LAST_BACKOFF: Duration = Duration::from_millis(500);
+/// While the store fails, what could not be written is tried again so often.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// The loop and what it needs.
+pub struct Ledger {
+    /// Where everything is written.
+    pub store: Arc<dyn Store>,
+    /// What waits.
+    pub lanes: Arc<Lanes>,
+    /// What is in memory.
+    pub images: Arc<Images>,
+    /// Who may run.
+    pub pool: Arc<Pool>,
+    /// What there is to run.
+    pub catalog: Arc<Catalog>,
+    /// What callers may ask about the engine.
+    pub state: Arc<State>,
+    /// What is done with what was committed.
+    pub publisher: Publisher,
+    /// Wakes the loop.
+    pub wake: Arc<Notify>,
+    /// This daemon.
+    pub node: Arc<str>,
+    /// The number of the last batch.
+    pub batch: u64,
+    /// Tasks that may have instances ready to run. A hint: too many cost a look, too few would strand work, so
+    /// every way into the queue adds to it.
+    pub ready: HashSet<Arc<str>>,
+    /// When the next promotion is due.
+    pub next_due: Option<Micros>,
+    /// Since when commits fail.
+    pub failing: Option<Instant>,
+}
+
+/// Why the loop ended.
+pub enum LedgerEnd {
+    /// It was asked to.
+    Closed,
+    /// The store failed for good.
+    Fatal(CommitError),
+}
+
+enum Attempted {
+    Committed(Box<Committed>),
+    NotCommitted(CommitError),
+    Refused(CommitError),
+    Fatal(CommitError),
+}
+
+impl Ledger {
+    /// Runs until the engine closes or the store fails for good.
+    pub async fn run(mut self) -> LedgerEnd {
+        loop {
+            self.state.begin_round();
+            if self.state.is_closing() && self.failing.is_some() {
+                // What cannot be written now is settled by the next daemon.
+                return LedgerEnd::Closed;
+            }
+            let now = Instant::now();
+            let waiting = self.lanes.waiting(now);
+            if waiting != Waiting::Now && !self.promotion_is_due() && self.claims().is_none() {
+                if waiting == Waiting::Nothing && self.state.is_closing() {
+                    return LedgerEnd::Closed;
+                }
+                self.wait(waiting, now).await;
+                continue;
+            }
+            let units = Units::gather(self.lanes.take(now), now, &self.images);
+            let batch = self.batch_for(&units);
+            if batch.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.write(units, batch).await {
+                return LedgerEnd::Fatal(error);
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    async fn wait(&self, waiting: Waiting, now: Instant) {
+        let mut until = match waiting {
+            Waiting::Now => return,
+            Waiting::At(due) => Some(due),
+            Waiting::Nothing => None,
+        };
+        if let Some(due) = self.next_due
+            && !self.state.is_draining()
+        {
+            // The wall clock may be set while we sleep: look again once a minute while something is scheduled.
+            let due = now + due.since(Micros::now()).min(Duration::from_secs(60));
+            until = Some(until.map_or(due, |until| until.min(due)));
+        }
+        match until {
+            None => self.wake.notified().await,
+            Some(until) => {
+                let _ = tokio::time::timeout_at(until.into(), self.wake.notified()).await;
+            }
+        }
+    }
+
+    fn promotion_is_due(&self) -> bool {
+        !self.state.is_draining() && self.next_due.is_some_and(|due| due <= Micros::now())
+    }
+
+    /// What may be claimed now, if anything may be ready.
+    fn claims(&self) -> Option<Claims> {
+        if self.state.is_draining() {
+            return None;
+        }
+        if self.ready.is_empty() {
+            self.pool.nothing_waits();
+            return None;
+        }
+        self.pool.claims(self.ready.iter(), &self.catalog)
+    }
+
+    fn batch_for(&mut self, units: &Units) -> Batch {
+        let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
+        units.fill(&mut batch);
+        batch.promote = self.promotion_is_due();
+        for item in &units.starts {
+            for new in &item.start.instances {
+                self.may_be_ready(&new.task_id);
+            }
+        }
+        for unit in &units.finishes {
+            if unit.item.may_run_again() {
+                self.may_be_ready(&unit.item.attempt.task.definition.id.shared());
+            }
+        }
+        batch.claims = self.claims();
+        batch
+    }
+
+    fn may_be_ready(&mut self, task_id: &Arc<str>) {
+        if !self.ready.contains(task_id) {
+            self.ready.insert(Arc::clone(task_id));
+        }
+    }
+
+    /// Writes `units`, whatever it takes.
+    async fn write(&mut self, units: Units, batch: Batch) -> Result<(), CommitError> {
+        let began = Instant::now();
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            match self.attempt(&batch).await {
+                Attempted::Committed(committed) => {
+                    if self.failing.take().is_some() {
+                        tracing::warn!("the store can be written again");
+                    }
+                    self.state.set_writable(true);
+                    self.land(units, &batch, *committed).await;
+                    return Ok(());
+                }
+                Attempted::Refused(error) => return self.bisect(units, &batch, error).await,
+                Attempted::Fatal(error) => {
+                    self.abandon(units);
+                    return Err(error);
+                }
+                Attempted::NotCommitted(error) => {
+                    self.state.figures.commit_failures.fetch_add(1, Ordering::Relaxed);
+                    if self.failing.is_none() && began.elapsed() + backoff < RETRY_FOR {
+                        tokio::time::sleep(backoff).await;
+                        backoff = (backoff * 2).min(LAST_BACKOFF);
+                        continue;
+                    }
+                    if self.failing.is_none() {
+                        tracing::error!(error = %chain(&error), "the store cannot be written");
+                    }
+                    self.failing = Some(Instant::now());
+                    self.state.set_writable(false);
+                    self.give_up(units);
+                    // Requests are answered by one try each; this bounds how often.
+                    tokio::time::sleep(FIRST_BACKOFF * 5).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, batch: &Batch) -> Attempted {
+        match self.store.commit(batch).await {
+            Ok(committed) => Attempted::Committed(Box::new(committed)),
+            Err(error @ CommitError::NotCommitted(_)) => Attempted::NotCommitted(error),
+            Err(error @ CommitError::Refused(_)) => Attempted::Refused(error),
+            Err(error @ (CommitError::Unknown(_) | CommitError::Fatal(_))) => Attempted::Fatal(error),
+        }
+    }
+
+    /// Shows and answers what was committed, and keeps the hints true.
+    async fn land(&mut self, units: Units, batch: &Batch, committed: Committed) {
+        self.batch = batch.number;
+        let figures = &self.state.figures;
+        figures.commits.fetch_add(1, Ordering::Relaxed);
+        figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);
+        if let Some(claims) = &batch.claims {
+            self.note_claims(claims, &committed);
+        }
+        self.ready.extend(committed.promoted.iter().cloned());
+        if batch.promote {
+            self.next_due = committed.next_due;
+        }
+        let due = self.publisher.publish(units, batch, committed).await;
+        self.next_due = self.next_due.into_iter().chain(due).min();
+    }
+
+    /// A task that gave less than was asked for has nothing more that is ready.
+    fn note_claims(&mut self, claims: &Claims, committed: &Committed) {
+        let (mut local, mut command) = (0, 0);
+        for room in &claims.rooms {
+            let got = committed.claimed.iter().filter(|claimed| claimed.task_id == room.task_id).count() as u32;
+            match room.workload {
+                Workload::Local => local += got,
+                Workload::Remote => command += got,
+            }
+        }
+        for room in &claims.rooms {
+            let (used, slots) = match room.workload {
+                Workload::Local => (local, claims.local_slots),
+                Workload::Remote => (command, claims.command_slots),
+            };
+            let got = committed.claimed.iter().filter(|claimed| claimed.task_id == room.task_id).count() as u32;
+            if got < room.n && used < slots {
+                self.ready.remove(&room.task_id);
+            }
+        }
+    }
+
+    /// Writes the halves of what was refused as a whole, down to the item that is the culprit.
+    async fn bisect(&mut self, units: Units, batch: &Batch, error: CommitError) -> Result<(), CommitError> {
+        let detail = chain(&error);
+        let mut parts = match units.split() {
+            Err(culprit) => {
+                tracing::error!(error = %detail, "the store refused an item");
+                self.refuse(culprit, &detail);
+                // Claims and promotions alone were refused: not something that a later try would change at once.
+                if batch.claims.is_some() || batch.promote {
+                    tokio::time::sleep(LAST_BACKOFF).await;
+                }
+                return Ok(());
+            }
+            Ok((first, second)) => vec![second, first],
+        };
+        while let Some(part) = parts.pop() {
+            let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
+            part.fill(&mut batch);
+            match self.attempt(&batch).await {
+                Attempted::Committed(committed) => self.land(part, &batch, *committed).await,
+                Attempted::NotCommitted(_) => self.give_up(part),
+                Attempted::Fatal(error) => {
+                    self.abandon(part);
+                    parts.into_iter().for_each(|part| self.abandon(part));
+                    return Err(error);
+                }
+                Attempted::Refused(error) => match part.split() {
+                    Ok((first, second)) => parts.extend([second, first]),
+                    Err(culprit) => {
+                        let detail = chain(&error);
+                        tracing::error!(error = %detail, "the store refused an item");
+                        self.refuse(culprit, &detail);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the one item that the store does not take.
+    fn refuse(&self, culprit: Units, detail: &str) {
+        let refused = || EngineError::Refused { detail: detail.to_owned() };
+        for item in culprit.starts {
+            let _ = item.reply.send(Err(refused()));
+        }
+        for item in culprit.stops {
+            let _ = item.reply.send(Err(refused()));
+        }
+        for unit in culprit.reports {
+            unit.attempt.report_landed();
+            for waiter in unit.waiters {
+                let _ = waiter.send(Err(refused()));
+            }
+        }
+        for unit in culprit.logs {
+            unit.attempt.log_landed();
+        }
+        for unit in culprit.finishes {
+            for waiter in unit.report.waiters {
+                let _ = waiter.send(Err(refused()));
+            }
+            // The attempt has ended all the same: without what the store did not take.
+            if let Some(item) = unit.item.without_payload() {
+                self.lanes.push_finish(item);
+            }
+        }
+    }
+
+    /// Refuses the requests, and keeps what must be written in the end.
+    fn give_up(&self, units: Units) {
+        let unavailable = || EngineError::Unavailable(None);
+        let (starts, stops) = self.lanes.take_requests();
+        for item in units.starts.into_iter().chain(starts) {
+            let _ = item.reply.send(Err(unavailable()));
+        }
+        for item in units.stops.into_iter().chain(stops) {
+            let _ = item.reply.send(Err(unavailable()));
+        }
+        for unit in units.reports {
+            for waiter in unit.waiters {
+                let _ = waiter.send(Err(unavailable()));
+            }
+            unit.attempt.put_back_report(unit.patch);
+        }
+        let mut finishes = Vec::new();
+        for unit in units.finishes {
+            for waiter in unit.report.waiters {
+                let _ = waiter.send(Err(unavailable()));
+            }
+            unit.item.attempt.put_back_report(unit.report.patch);
+            finishes.push(unit.item);
+        }
+        let mut logs = Vec::new();
+        for unit in units.logs {
+            unit.attempt.refuse_waiters();
+            logs.push(unit.attempt);
+        }
+        self.lanes.restore(Instant::now() + PROBE_EVERY, finishes, logs);
+    }
+
+    /// Answers everybody that nothing more will be written.
+    fn abandon(&self, units: Units) {
+        let unavailable = || EngineError::Unavailable(None);
+        for item in units.starts {
+            let _ = item.reply.send(Err(unavailable()));
+        }
+        for item in units.stops {
+            let _ = item.reply.send(Err(unavailable()));
+        }
+        for unit in units.reports {
+            for waiter in unit.waiters {
+                let _ = waiter.send(Err(unavailable()));
+            }
+        }
+        for unit in units.finishes {
+            for waiter in unit.report.waiters {
+                let _ = waiter.send(Err(unavailable()));
+            }
+        }
+    }
+}

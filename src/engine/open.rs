@@ -1,0 +1,175 @@
+//! Putting an engine together, in the order that keeps its promises: first the processes of a dead
+//! daemon end, then its instances are settled, then new work begins.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    Engine, Inner, OpenEngineError, Parts,
+    attempt::Shared,
+    command::{self, Environment, prepare_scratch},
+    images::Images,
+    lanes::Lanes,
+    ledger::{Ledger, LedgerEnd},
+    pool::Pool,
+    publish::Publisher,
+    recover,
+    run::{self, Runner},
+    running::Running,
+    state::State,
+};
+use crate::{
+    domain::{Micros, error::chain},
+    process::{Spawner, kill_leftovers},
+};
+
+/// The most threads for blocking work: each may hold a stack, and more than this do not help computing.
+const MOST_BLOCKING: u32 = 64;
+
+/// Batch numbers of one boot begin here, shifted: no two boots ever use the same.
+const BOOT_SHIFT: u32 = 40;
+
+pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
+    let Parts { settings, store, catalog, program, url } = parts;
+    let identity = store.identity().clone();
+    let tag = identity.tag.clone();
+    let workers = OpenEngineError::Workers;
+
+    let killed = tokio::task::spawn_blocking(move || kill_leftovers(&tag))
+        .await
+        .map_err(|error| workers(std::io::Error::other(error)))?
+        .map_err(workers)?;
+    if killed > 0 {
+        tracing::warn!(killed, "killed processes that the last daemon left");
+    }
+    let first = identity.boot << BOOT_SHIFT;
+    let settled = recover::settle(&*store, first + 1, &settings.node).await.map_err(OpenEngineError::Recovery)?;
+    if settled > 0 {
+        tracing::warn!(settled, "settled instances that were running when the last daemon died");
+    }
+    let backlog = store.backlog().await.map_err(|error| OpenEngineError::Recovery(error.into()))?;
+
+    let scratch = prepare_scratch(&identity.tag).map_err(workers)?;
+    let spawner = if catalog.has_commands() {
+        Some(Spawner::start(&program).await.map_err(|error| workers(std::io::Error::other(error)))?)
+    } else {
+        None
+    };
+    let handlers = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("handler")
+        .max_blocking_threads(MOST_BLOCKING.min(settings.local_slots.get()) as usize)
+        // Idle threads are given back soon: a burst of blocking work leaves no memory behind.
+        .thread_keep_alive(Duration::from_secs(5))
+        .enable_all()
+        .build()
+        .map_err(workers)?;
+
+    let wake = Arc::new(Notify::new());
+    let lanes = Arc::new(Lanes::new(Arc::clone(&wake)));
+    let images = Arc::new(Images::default());
+    images.begin(first + 1);
+    let catalog = Arc::new(catalog);
+    let pool = Arc::new(Pool::new(&settings, Arc::clone(&wake)));
+    let running = Arc::new(Running::default());
+    let state = Arc::new(State::default());
+    state.pending.store(backlog.pending, std::sync::atomic::Ordering::Relaxed);
+    let output_limit = settings.output.bytes();
+    let shared = Arc::new(Shared {
+        lanes: Arc::clone(&lanes),
+        blocking: Arc::new(Semaphore::new(MOST_BLOCKING.min(settings.local_slots.get()) as usize)),
+        stop_grace: settings.stop_grace,
+        output_limit,
+        log_limit: settings.log.0,
+    });
+    let runner = Runner::new(run::Parts {
+        handlers: handlers.handle().clone(),
+        service: tokio::runtime::Handle::current(),
+        lanes: Arc::clone(&lanes),
+        images: Arc::clone(&images),
+        running: Arc::clone(&running),
+        state: Arc::clone(&state),
+        spawner: spawner.clone(),
+        scratch,
+        environment: Environment {
+            url,
+            tag: identity.tag.clone(),
+            key: identity.key,
+            inherited: command::Environment::inherited(),
+        },
+        output_limit,
+    });
+    let ledger = Ledger {
+        store: Arc::clone(&store),
+        lanes: Arc::clone(&lanes),
+        images: Arc::clone(&images),
+        pool: Arc::clone(&pool),
+        catalog: Arc::clone(&catalog),
+        state: Arc::clone(&state),
+        publisher: Publisher {
+            store: Arc::clone(&store),
+            images: Arc::clone(&images),
+            running: Arc::clone(&running),
+            catalog: Arc::clone(&catalog),
+            pool: Arc::clone(&pool),
+            shared,
+            state: Arc::clone(&state),
+            runner: runner.clone(),
+        },
+        wake,
+        node: Arc::clone(&settings.node),
+        batch: first + 1,
+        ready: backlog.ready.into_iter().collect(),
+        // The first look finds what was scheduled by an earlier boot.
+        next_due: Some(Micros(0)),
+        failing: None,
+    };
+    let thread = spawn_ledger(ledger, &state, &lanes, &running).map_err(workers)?;
+    Ok(Engine {
+        inner: Arc::new(Inner {
+            settings,
+            store,
+            catalog,
+            lanes,
+            images,
+            pool,
+            running,
+            state,
+            runner,
+            spawner,
+            key: identity.key,
+            ledger: Mutex::new(Some(thread)),
+            handlers: Mutex::new(Some(handlers)),
+        }),
+    })
+}
+
+/// Runs the ledger on a thread of its own: no handler and no request can keep it from committing.
+fn spawn_ledger(
+    ledger: Ledger,
+    state: &Arc<State>,
+    lanes: &Arc<Lanes>,
+    running: &Arc<Running>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let (state, lanes, running) = (Arc::clone(state), Arc::clone(lanes), Arc::clone(running));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    std::thread::Builder::new().name("ledger".into()).spawn(move || {
+        let why = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(ledger.run()))) {
+            Ok(LedgerEnd::Closed) => None,
+            Ok(LedgerEnd::Fatal(error)) => Some(chain(&error)),
+            Err(_) => Some("the ledger panicked".to_owned()),
+        };
+        // Whoever still waits is answered: nothing is written any more.
+        let work = lanes.close();
+        if let Some(why) = why {
+            state.fail(why);
+        }
+        drop(work);
+        for attempt in running.all() {
+            attempt.refuse_waiters();
+        }
+    })
+}

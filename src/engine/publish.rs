@@ -1,0 +1,321 @@
+//! After a commit: shows the new images, answers every waiter, hands the claimed attempts out.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use super::lanes::{StartItem, StopItem};
+use super::{
+    attempt::{Attempt, Shared},
+    catalog::Catalog,
+    error::EngineError,
+    image::Commit,
+    images::Images,
+    lanes::StartReply,
+    pool::Pool,
+    run::Runner,
+    running::Running,
+    state::State,
+    work::{FinishUnit, ReportUnit, Units},
+};
+use crate::{
+    domain::{Instance, InstanceKey, Micros, Status, error::chain},
+    store::{Batch, Claimed, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then, Written},
+};
+
+/// What is done with what was committed.
+pub struct Publisher {
+    /// Read for images that are not in memory.
+    pub store: Arc<dyn Store>,
+    /// Where images are shown.
+    pub images: Arc<Images>,
+    /// What runs.
+    pub running: Arc<Running>,
+    /// What there is to run.
+    pub catalog: Arc<Catalog>,
+    /// Who may run.
+    pub pool: Arc<Pool>,
+    /// What attempts share.
+    pub shared: Arc<Shared>,
+    /// What was done.
+    pub state: Arc<State>,
+    /// Runs attempts.
+    pub runner: Runner,
+}
+
+/// The images that one commit changed.
+struct Changed {
+    images: HashMap<u64, Arc<Instance>>,
+    missed: Vec<u64>,
+}
+
+impl Changed {
+    /// Changes the image of `number`, which this commit may have changed before.
+    fn update(&mut self, images: &Images, number: u64, change: impl FnOnce(&mut Instance)) -> Option<Arc<Instance>> {
+        let Some(mut image) = self.images.remove(&number).or_else(|| images.by_number(number)) else {
+            self.missed.push(number);
+            return None;
+        };
+        change(Arc::make_mut(&mut image));
+        self.images.insert(number, Arc::clone(&image));
+        Some(image)
+    }
+}
+
+impl Publisher {
+    /// Publishes what became of `units`. Answers when the next thing that it scheduled is due.
+    pub async fn publish(&self, units: Units, batch: &Batch, committed: Committed) -> Option<Micros> {
+        let commit = Commit::from(batch);
+        let mut changed = Changed { images: HashMap::new(), missed: Vec::new() };
+        let mut due = Vec::new();
+
+        let finishes: Vec<_> = units.finishes.into_iter().zip(committed.finishes).collect();
+        for (unit, outcome) in &finishes {
+            self.finished(&commit, &mut changed, unit, *outcome, &mut due);
+        }
+        let reports: Vec<_> = units.reports.into_iter().zip(committed.reports).collect();
+        for (unit, outcome) in &reports {
+            if let Written::Applied { version } = outcome {
+                let number = unit.attempt.number;
+                changed.update(&self.images, number, |image| commit.reported(image, &unit.patch, *version));
+            }
+        }
+        let stops: Vec<_> = units.stops.into_iter().zip(committed.stops).collect();
+        for (item, outcome) in &stops {
+            self.stopped(&commit, &mut changed, item, *outcome);
+        }
+        let mut starts = Vec::with_capacity(units.starts.len());
+        for (item, outcome) in units.starts.into_iter().zip(committed.starts) {
+            self.started(&commit, &mut changed, &item, &outcome, &mut due);
+            starts.push((item, outcome));
+        }
+        for expired in &committed.expired {
+            self.state.pending.fetch_sub(1, Ordering::Relaxed);
+            self.state.figures.failed.fetch_add(1, Ordering::Relaxed);
+            changed.update(&self.images, expired.instance, |image| commit.expired(image, expired));
+        }
+        let attempts = self.claimed(&commit, &mut changed, &committed.claimed).await;
+
+        // Attempts are known before their images are seen: who stops a running instance finds it.
+        for attempt in &attempts {
+            self.running.insert(attempt);
+        }
+        let images: Vec<_> = changed.images.values().cloned().collect();
+        self.images.publish(commit.batch, &images, &changed.missed);
+        for unit in units.logs {
+            let last = unit.chunk.lines.last().map_or(0, |line| line.seq);
+            unit.attempt.log_landed();
+            self.images.logged(unit.attempt.number, last);
+        }
+
+        for (item, outcome) in starts {
+            answer_start(item, outcome, &changed);
+        }
+        for (item, outcome) in stops {
+            self.answer_stop(item, outcome, &changed);
+        }
+        for (unit, outcome) in reports {
+            self.answer_report(unit, outcome);
+        }
+        for (unit, outcome) in finishes {
+            self.answer_finish(unit, outcome);
+        }
+        for attempt in attempts {
+            let slot = self.pool.take(&attempt.task.definition);
+            self.runner.begin(attempt, slot);
+        }
+        due.into_iter().min()
+    }
+
+    fn finished(
+        &self,
+        commit: &Commit,
+        changed: &mut Changed,
+        unit: &FinishUnit,
+        outcome: FinishOutcome,
+        due: &mut Vec<Micros>,
+    ) {
+        let FinishOutcome::Applied { version, stopped } = outcome else { return };
+        let ending = if stopped { &unit.item.if_stopped } else { &unit.item.unless_stopped };
+        let mut patch = unit.report.patch.clone();
+        if let Some(output) = &unit.item.output {
+            patch.output = Some(Some(output.clone()));
+        }
+        changed.update(&self.images, unit.item.attempt.number, |image| {
+            commit.reported(image, &patch, version);
+            commit.finished(image, ending, version);
+        });
+        match &ending.then {
+            Then::Again { run_at } => {
+                self.state.pending.fetch_add(1, Ordering::Relaxed);
+                due.push(*run_at);
+            }
+            Then::Done(outcome) => {
+                let figures = &self.state.figures;
+                let counter = match outcome.status() {
+                    Status::Completed => &figures.completed,
+                    Status::Cancelled => &figures.cancelled,
+                    Status::Failed | Status::Pending | Status::Running => &figures.failed,
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn stopped(&self, commit: &Commit, changed: &mut Changed, item: &StopItem, outcome: StopOutcome) {
+        let deadline = commit.now.after(item.grace);
+        match outcome {
+            StopOutcome::Cancelled { version } => {
+                self.state.pending.fetch_sub(1, Ordering::Relaxed);
+                self.state.figures.cancelled.fetch_add(1, Ordering::Relaxed);
+                changed.update(&self.images, item.instance, |image| commit.cancelled(image, deadline, version));
+            }
+            StopOutcome::Stopping { version } => {
+                changed.update(&self.images, item.instance, |image| commit.stopping(image, deadline, version));
+            }
+            StopOutcome::Unchanged | StopOutcome::Done | StopOutcome::NotFound => {}
+        }
+    }
+
+    fn started(
+        &self,
+        commit: &Commit,
+        changed: &mut Changed,
+        item: &StartItem,
+        outcome: &StartOutcome,
+        due: &mut Vec<Micros>,
+    ) {
+        let StartOutcome::Created { numbers } = outcome else { return };
+        let made = numbers.len() as u64;
+        self.state.pending.fetch_add(made, Ordering::Relaxed);
+        self.state.figures.started.fetch_add(made, Ordering::Relaxed);
+        for (number, new) in numbers.iter().zip(&item.start.instances) {
+            let image = commit.created(*number, new);
+            if image.run_at > commit.now {
+                due.push(image.run_at);
+            }
+            if let Some(queue_timeout) = image.limits.queue_timeout {
+                due.push(image.run_at.after(queue_timeout));
+            }
+            changed.images.insert(*number, Arc::new(image));
+        }
+    }
+
+    /// The attempts that begin, their images changed.
+    async fn claimed(&self, commit: &Commit, changed: &mut Changed, claimed: &[Claimed]) -> Vec<Arc<Attempt>> {
+        // Held from here on: an image in memory may be forgotten at any time.
+        let mut absent = Vec::new();
+        for claim in claimed {
+            if let Entry::Vacant(vacant) = changed.images.entry(claim.instance) {
+                match self.images.by_number(claim.instance) {
+                    Some(image) => drop(vacant.insert(image)),
+                    None => absent.push(InstanceKey::Number(claim.instance)),
+                }
+            }
+        }
+        let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
+        let mut attempts = Vec::with_capacity(claimed.len());
+        for claim in claimed {
+            self.state.pending.fetch_sub(1, Ordering::Relaxed);
+            self.state.figures.attempts.fetch_add(1, Ordering::Relaxed);
+            let image = match read.remove(&claim.instance) {
+                // Read after the commit: the claim is in it.
+                Some(image) => {
+                    changed.images.insert(claim.instance, Arc::clone(&image));
+                    Some(image)
+                }
+                None => changed.update(&self.images, claim.instance, |image| {
+                    commit.claimed(image, claim.attempt, claim.version);
+                }),
+            };
+            // The catalog named the task in the claim, so it has it.
+            let (Some(image), Some(task)) = (image, self.catalog.get(&claim.task_id)) else { continue };
+            let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await } else { LogExtent::default() };
+            attempts.push(Arc::new(Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent)));
+        }
+        attempts
+    }
+
+    /// Reads instances that are committed and must run. Tried until it works: without it they would be stranded.
+    async fn read(&self, keys: &[InstanceKey]) -> HashMap<u64, Arc<Instance>> {
+        loop {
+            match self.store.get(keys).await {
+                Ok(instances) => {
+                    return instances.into_iter().map(|image| (image.number, Arc::new(image))).collect();
+                }
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "claimed instances cannot be read yet");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn log_extent(&self, instance: u64) -> LogExtent {
+        loop {
+            match self.store.log_extent(instance).await {
+                Ok(extent) => return extent,
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), instance, "a log cannot be read yet");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn answer_stop(&self, item: StopItem, outcome: StopOutcome, changed: &Changed) {
+        if matches!(outcome, StopOutcome::Stopping { .. } | StopOutcome::Unchanged)
+            && let Some(attempt) = self.running.get(item.instance)
+        {
+            attempt.signal_stop(Instant::now() + item.grace, !item.by_itself);
+            self.runner.watch(&attempt);
+        }
+        let answer = match outcome {
+            StopOutcome::NotFound => Err(EngineError::UnknownInstance { key: item.instance.to_string() }),
+            _ => Ok(changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance))),
+        };
+        let _ = item.reply.send(answer);
+    }
+
+    fn answer_report(&self, unit: ReportUnit, outcome: Written) {
+        unit.attempt.report_landed();
+        let version = match outcome {
+            Written::Applied { version } => Ok(version),
+            Written::Fenced | Written::Done | Written::NotFound => {
+                unit.attempt.signal_over();
+                self.runner.watch(&unit.attempt);
+                Err(())
+            }
+        };
+        for waiter in unit.waiters {
+            let _ = waiter.send(version.map_err(|()| EngineError::AttemptOver));
+        }
+    }
+
+    fn answer_finish(&self, unit: FinishUnit, outcome: FinishOutcome) {
+        let attempt = &unit.item.attempt;
+        attempt.report_landed();
+        attempt.refuse_reports();
+        let version = match outcome {
+            FinishOutcome::Applied { version, .. } => Some(version),
+            FinishOutcome::Fenced => None,
+        };
+        for waiter in unit.report.waiters {
+            let _ = waiter.send(version.ok_or(EngineError::AttemptOver));
+        }
+        self.running.remove(attempt);
+    }
+}
+
+fn answer_start(item: StartItem, outcome: StartOutcome, changed: &Changed) {
+    let answer = match outcome {
+        StartOutcome::Created { numbers } => {
+            Ok(StartReply::Created(numbers.iter().filter_map(|number| changed.images.get(number).cloned()).collect()))
+        }
+        StartOutcome::Replayed { numbers } => Ok(StartReply::Replayed(numbers)),
+        StartOutcome::KeyConflict => Err(EngineError::KeyReused),
+    };
+    let _ = item.reply.send(answer);
+}

@@ -1,0 +1,404 @@
+//! One attempt, from its claim to its end.
+//!
+//! A handler's future runs on the handlers' own runtime. Whoever must end it early (a stop's deadline,
+//! a timeout, a drain) watches it from the daemon's runtime, so that a handler that blocks its thread
+//! cannot put its own end off: the instance ends, and only the slot stays taken.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Handle;
+
+use super::{
+    attempt::{Attempt, AttemptReporter, Signals},
+    catalog, command,
+    images::Images,
+    lanes::{FinishItem, Lanes},
+    pool::Slot,
+    running::Running,
+    state::State,
+};
+use crate::{
+    domain::{
+        AttemptEnd, Conclusion, Ended, ErrorKind, FieldError, InstanceError, Interruption, Json, Micros, Outcome,
+        Standing, Stream, conclude,
+    },
+    process::Spawner,
+    store::{Ending, Then},
+    task::erased::HandlerEnd,
+};
+
+/// The longest delay before a retry.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// How long a future that is to be dropped may take before its instance ends without it.
+const DROP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Runs attempts. Cheap to clone.
+#[derive(Clone)]
+pub struct Runner(Arc<Parts>);
+
+/// What is needed to run attempts.
+pub struct Parts {
+    /// Where handlers run.
+    pub handlers: Handle,
+    /// Where everything else runs.
+    pub service: Handle,
+    /// The way into the ledger.
+    pub lanes: Arc<Lanes>,
+    /// Who is watched.
+    pub images: Arc<Images>,
+    /// What runs.
+    pub running: Arc<Running>,
+    /// What was done.
+    pub state: Arc<State>,
+    /// Starts commands; None where there are none.
+    pub spawner: Option<Spawner>,
+    /// Where attempts of commands have their scratch directories.
+    pub scratch: PathBuf,
+    /// What commands find in their environment.
+    pub environment: command::Environment,
+    /// The largest output.
+    pub output_limit: usize,
+}
+
+/// How an attempt ended, with what it leaves.
+pub struct End {
+    /// How.
+    pub end: AttemptEnd,
+    /// What it returned, as the instance's output.
+    pub output: Option<Json>,
+    /// The exit code of a command that exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended a command.
+    pub signal: Option<i32>,
+}
+
+impl From<AttemptEnd> for End {
+    fn from(end: AttemptEnd) -> Self {
+        End { end, output: None, exit_code: None, signal: None }
+    }
+}
+
+/// Why an attempt is ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The attempt no longer speaks for its instance.
+    Over,
+    /// The stop's deadline.
+    Stop,
+    /// The attempt's timeout.
+    Timeout,
+    /// The end of a drain.
+    Shutdown,
+}
+
+impl Cut {
+    /// What ends an attempt that began at `began`, and when, by what it has been told so far. A stop keeps its own
+    /// deadline: after it, the timeout no longer counts.
+    pub fn next(signals: &Signals, timeout: Option<Duration>, began: Instant) -> Option<(Cut, Instant)> {
+        if signals.over {
+            return Some((Cut::Over, began));
+        }
+        let stop = signals.stop.map(|stop| (Cut::Stop, stop.deadline));
+        let timeout = match stop {
+            Some(_) => None,
+            None => timeout.map(|timeout| (Cut::Timeout, began + timeout)),
+        };
+        let shutdown = signals.shutdown.map(|shutdown| (Cut::Shutdown, shutdown.deadline));
+        [stop, timeout, shutdown].into_iter().flatten().min_by_key(|(_, at)| *at)
+    }
+
+    /// How the attempt ended then.
+    pub fn end(self, timeout: Option<Duration>) -> AttemptEnd {
+        match self {
+            Cut::Over => AttemptEnd::Fenced,
+            Cut::Stop => AttemptEnd::Stopped,
+            Cut::Shutdown => AttemptEnd::Interrupted(Interruption::Shutdown),
+            Cut::Timeout => {
+                let after = timeout.unwrap_or_default().as_secs_f64();
+                AttemptEnd::Failed {
+                    kind: ErrorKind::Timeout { after },
+                    message: format!("ran longer than its timeout of {after} s"),
+                    permanent: false,
+                }
+            }
+        }
+    }
+}
+
+impl Runner {
+    /// A runner of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Runner(Arc::new(parts))
+    }
+
+    /// Begins an attempt that was just claimed.
+    pub fn begin(&self, attempt: Arc<Attempt>, slot: Slot) {
+        let runner = self.clone();
+        match &attempt.task.runner {
+            catalog::Runner::Handler(_) => {
+                if attempt.limits.timeout.is_some() {
+                    self.watch(&attempt);
+                }
+                self.0.handlers.spawn(async move { runner.run_handler(attempt, slot).await });
+            }
+            catalog::Runner::Command(_) => {
+                self.0.service.spawn(async move {
+                    let held = attempt.hold(slot);
+                    let end = command::run(&runner.0, &attempt).await;
+                    drop(held);
+                    if attempt.end() {
+                        runner.conclude(&attempt, end).await;
+                    }
+                });
+            }
+        }
+    }
+
+    async fn run_handler(&self, attempt: Arc<Attempt>, slot: Slot) {
+        let catalog::Runner::Handler(handler) = &attempt.task.runner else { return };
+        let held = attempt.hold(slot);
+        let reporter = Arc::new(AttemptReporter(Arc::clone(&attempt)));
+        let end = {
+            let future = Arc::clone(handler).run(attempt.inputs.clone(), reporter);
+            tokio::select! {
+                biased;
+                end = future => Some(end),
+                () = attempt.cut() => None,
+            }
+        };
+        attempt.note_dropped();
+        // The slot is free as soon as the handler has ended, not when that is committed.
+        drop(held);
+        if let Some(end) = end
+            && attempt.end()
+        {
+            let end = self.handler_end(&attempt, end);
+            self.conclude(&attempt, end).await;
+        }
+    }
+
+    fn handler_end(&self, attempt: &Attempt, end: HandlerEnd) -> End {
+        if attempt.observed_shutdown()
+            && matches!(end, HandlerEnd::Returned(_) | HandlerEnd::Stopped | HandlerEnd::Failed { .. })
+        {
+            return AttemptEnd::Interrupted(Interruption::Shutdown).into();
+        }
+        match end {
+            HandlerEnd::Returned(value) => returned(attempt, value, self.0.output_limit),
+            HandlerEnd::Stopped => AttemptEnd::Stopped.into(),
+            HandlerEnd::Failed { message, causes, permanent } => {
+                AttemptEnd::Failed { kind: ErrorKind::Handler { causes }, message, permanent }.into()
+            }
+            HandlerEnd::Panicked { message, location } => {
+                AttemptEnd::Failed { kind: ErrorKind::Panic { location }, message, permanent: false }.into()
+            }
+            HandlerEnd::InvalidInputs(errors) => AttemptEnd::Failed {
+                kind: ErrorKind::InvalidInputs { errors },
+                message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
+                permanent: true,
+            }
+            .into(),
+            HandlerEnd::InvalidOutput(detail) => {
+                bad_output(vec![FieldError::new("", detail)], "the value returned cannot be written as JSON".into())
+                    .into()
+            }
+        }
+    }
+
+    /// Ends the attempt of a handler from outside when its time has come. Once per attempt.
+    pub fn watch(&self, attempt: &Arc<Attempt>) {
+        if matches!(attempt.task.runner, catalog::Runner::Handler(_)) && attempt.begin_watch() {
+            let (runner, attempt) = (self.clone(), Arc::clone(attempt));
+            self.0.service.spawn(async move { runner.watch_over(attempt).await });
+        }
+    }
+
+    async fn watch_over(&self, attempt: Arc<Attempt>) {
+        let mut signals = attempt.signals();
+        let cut = loop {
+            let next = Cut::next(&signals.borrow_and_update(), attempt.limits.timeout, attempt.began);
+            if attempt.has_ended() {
+                return;
+            }
+            // The sender lives in the attempt: a change is the only way out of these waits.
+            let _ = match next {
+                None => signals.changed().await,
+                Some((cut, at)) => match tokio::time::timeout_at(at.into(), signals.changed()).await {
+                    Err(_) => break cut,
+                    Ok(changed) => changed,
+                },
+            };
+        };
+        attempt.request_cut();
+        let _ = tokio::time::timeout(DROP_PATIENCE, attempt.dropped()).await;
+        if !attempt.end() {
+            return;
+        }
+        self.warn_if_stuck(&attempt);
+        self.conclude(&attempt, cut.end(attempt.limits.timeout).into()).await;
+    }
+
+    fn warn_if_stuck(&self, attempt: &Arc<Attempt>) {
+        if !attempt.holds_slot() {
+            return;
+        }
+        tracing::warn!(
+            instance = %attempt.id,
+            task = %attempt.task.definition.id,
+            "blocking work of instance {} goes on after its end; its slot stays taken until it returns",
+            attempt.number,
+        );
+        let (state, attempt) = (Arc::clone(&self.0.state), Arc::clone(attempt));
+        state.figures.stuck_blocking.fetch_add(1, Ordering::Relaxed);
+        self.0.service.spawn(async move {
+            attempt.slot_released().await;
+            state.figures.stuck_blocking.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Puts the end of an attempt in line for its commit.
+    pub async fn conclude(&self, attempt: &Arc<Attempt>, end: End) {
+        let (verdict, _) = attempt.close_reports();
+        if end.end == AttemptEnd::Fenced {
+            self.0.running.remove(attempt);
+            return;
+        }
+        let ending = |stop_requested| {
+            let standing = Standing {
+                attempt: attempt.attempt,
+                attempts_left: attempt.attempts_left(),
+                stop_requested,
+                verdict: verdict.clone(),
+            };
+            ending(attempt, &end.end, &conclude(&end.end, &standing))
+        };
+        let (unless_stopped, if_stopped) = (ending(false), ending(true));
+        let again = matches!(unless_stopped.then, Then::Again { .. });
+        if again {
+            // The next attempt must not meet what this one has left running; a stop needs no next attempt.
+            let mut signals = attempt.signals();
+            tokio::select! {
+                () = attempt.slot_released() => {}
+                _ = signals.wait_for(|signals| signals.stop.is_some()) => {}
+            }
+            if let Some(error) = &unless_stopped.error {
+                attempt.log_now(Stream::System, &format!("attempt {} failed: {}", attempt.attempt, error.message));
+            }
+        }
+        self.0.lanes.push_finish(FinishItem {
+            patient: !again && !self.0.images.is_watched(attempt.number) && !self.0.state.is_draining(),
+            attempt: Arc::clone(attempt),
+            unless_stopped,
+            if_stopped,
+            output: end.output,
+            exit_code: end.exit_code,
+            signal: end.signal,
+            since: Instant::now(),
+        });
+    }
+}
+
+/// The end of an attempt that returned `value`.
+pub fn returned(attempt: &Attempt, value: Option<Json>, limit: usize) -> End {
+    let output = value.map(|value| if value.is_object() { value } else { value.into_result_object() });
+    if let Some(output) = &output {
+        let size = output.as_str().len();
+        if size > limit {
+            let detail = format!("the output is {size} bytes long; limits.output allows {limit}");
+            return bad_output(vec![FieldError::new("", detail.clone())], detail).into();
+        }
+    }
+    let last = output.clone().or_else(|| attempt.last_output());
+    if let Some(Err(errors)) = last.as_ref().map(|output| attempt.task.check_output(output)) {
+        return bad_output(errors, "the output does not satisfy the task's output schema".into()).into();
+    }
+    End { end: AttemptEnd::Returned, output, exit_code: None, signal: None }
+}
+
+/// An attempt whose output was refused.
+pub fn bad_output(errors: Vec<FieldError>, message: String) -> AttemptEnd {
+    AttemptEnd::Failed { kind: ErrorKind::Output { errors }, message, permanent: true }
+}
+
+fn ending(attempt: &Attempt, end: &AttemptEnd, conclusion: &Conclusion) -> Ending {
+    let ended = Ended::of(end, conclusion);
+    match conclusion {
+        Conclusion::Nothing => Ending { then: Then::Done(Outcome::Cancelled), ended, error: None },
+        Conclusion::Done(outcome) => {
+            Ending { error: outcome.error().cloned(), then: Then::Done(outcome.clone()), ended }
+        }
+        Conclusion::Again { error, backoff } => {
+            let delay =
+                if *backoff { retry_delay(attempt.limits.retry_delay, attempt.attempt) } else { Duration::ZERO };
+            Ending { then: Then::Again { run_at: Micros::now().after(delay) }, ended, error: error.clone() }
+        }
+    }
+}
+
+/// The delay after the attempt `attempt`: doubled each time, give or take a fifth, so that what failed together does
+/// not come back together.
+fn retry_delay(first: Duration, attempt: u32) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness the delay is merely exact.
+    let _ = getrandom::fill(&mut random);
+    let jitter = 0.8 + 0.4 * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
+    let doubled = first.as_secs_f64() * 2_f64.powi(attempt.saturating_sub(1).min(64).cast_signed());
+    Duration::from_secs_f64((doubled * jitter).min(LONGEST_BACKOFF.as_secs_f64()))
+}
+
+/// The error of an attempt that a dead daemon left.
+pub fn interrupted(attempt: u32, verdict: Option<crate::domain::Verdict>, attempts_left: bool) -> (Ending, Ending) {
+    let end = AttemptEnd::Interrupted(Interruption::Crash);
+    let ending = |stop_requested| {
+        let standing = Standing { attempt, attempts_left, stop_requested, verdict: verdict.clone() };
+        match conclude(&end, &standing) {
+            Conclusion::Done(outcome) => {
+                Ending { error: outcome.error().cloned(), then: Then::Done(outcome), ended: Ended::Interrupted }
+            }
+            Conclusion::Nothing | Conclusion::Again { .. } => Ending {
+                then: Then::Again { run_at: Micros::now() },
+                ended: Ended::Interrupted,
+                error: None::<InstanceError>,
+            },
+        }
+    };
+    (ending(false), ending(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::attempt::{ShutdownSignal, StopSignal};
+
+    #[test]
+    fn a_stop_keeps_its_own_deadline() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut signals = Signals::default();
+        let timeout = Some(Duration::from_secs(5));
+        assert_eq!(Cut::next(&signals, None, began), None);
+        assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Timeout, at(5))));
+        signals.shutdown = Some(ShutdownSignal { deadline: at(3), terminate: false });
+        assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Shutdown, at(3))));
+        signals.shutdown = None;
+        signals.stop = Some(StopSignal { deadline: at(9), terminate: true });
+        assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Stop, at(9))));
+        signals.over = true;
+        assert_eq!(Cut::next(&signals, timeout, began).map(|(cut, _)| cut), Some(Cut::Over));
+    }
+
+    #[test]
+    fn delays_double_and_are_bounded() {
+        let first = Duration::from_secs(1);
+        for (attempt, exact) in [(1, 1.0), (2, 2.0), (5, 16.0), (9, 256.0)] {
+            let delay = retry_delay(first, attempt).as_secs_f64();
+            assert!((exact * 0.79..=exact * 1.21).contains(&delay), "attempt {attempt}: {delay}");
+        }
+        assert_eq!(retry_delay(first, u32::MAX), LONGEST_BACKOFF);
+    }
+}

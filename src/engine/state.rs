@@ -1,0 +1,125 @@
+//! What callers may ask about the engine: whether it takes work, whether it can write, what it has done.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::request::Figures;
+
+/// Flags and counters of a running engine.
+#[derive(Default)]
+pub struct State {
+    draining: AtomicBool,
+    closing: AtomicBool,
+    unwritable: AtomicBool,
+    /// How many instances are pending.
+    pub pending: AtomicU64,
+    /// What was done since the daemon started.
+    pub figures: Counters,
+    fatal: watch::Sender<Option<String>>,
+    rounds: watch::Sender<u64>,
+}
+
+/// The counters behind [`Figures`].
+#[derive(Default)]
+#[allow(missing_docs, reason = "each is the figure of the same name")]
+pub struct Counters {
+    pub started: AtomicU64,
+    pub completed: AtomicU64,
+    pub failed: AtomicU64,
+    pub cancelled: AtomicU64,
+    pub attempts: AtomicU64,
+    pub commits: AtomicU64,
+    pub rows: AtomicU64,
+    pub commit_failures: AtomicU64,
+    pub stuck_blocking: AtomicU64,
+}
+
+impl State {
+    /// Whether no new work is taken.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Takes no new work from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the ledger is to end once nothing waits.
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Lets the ledger end once nothing waits.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes that the ledger begins another round.
+    pub fn begin_round(&self) {
+        self.rounds.send_modify(|rounds| *rounds += 1);
+    }
+
+    /// Resolves once the ledger has begun a round after this call, or has ended.
+    pub fn next_round(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut rounds = self.rounds.subscribe();
+        let mut fatal = self.fatal.subscribe();
+        async move {
+            tokio::select! {
+                _ = rounds.changed() => {}
+                _ = fatal.wait_for(Option::is_some) => {}
+            }
+        }
+    }
+
+    /// Whether the last commit worked.
+    pub fn is_writable(&self) -> bool {
+        !self.unwritable.load(Ordering::SeqCst)
+    }
+
+    /// Notes whether commits work.
+    pub fn set_writable(&self, writable: bool) {
+        self.unwritable.store(!writable, Ordering::SeqCst);
+    }
+
+    /// Whether the store has failed for good.
+    pub fn has_failed(&self) -> bool {
+        self.fatal.borrow().is_some()
+    }
+
+    /// Notes that the store has failed for good.
+    pub fn fail(&self, why: String) {
+        self.set_writable(false);
+        self.fatal.send_replace(Some(why));
+    }
+
+    /// Resolves with the reason once the store has failed for good.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.fatal.subscribe();
+        // The sender lives in self, which this future borrows.
+        match fatal.wait_for(Option::is_some).await.map(|why| why.clone()) {
+            Ok(Some(why)) => why,
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The counters as figures; the rest is the caller's.
+    pub fn figures(&self) -> Figures {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.figures;
+        Figures {
+            started: read(&counters.started),
+            completed: read(&counters.completed),
+            failed: read(&counters.failed),
+            cancelled: read(&counters.cancelled),
+            attempts: read(&counters.attempts),
+            commits: read(&counters.commits),
+            rows: read(&counters.rows),
+            commit_failures: read(&counters.commit_failures),
+            pending: read(&self.pending),
+            stuck_blocking: read(&counters.stuck_blocking),
+            ..Figures::default()
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From what waits to the batch that writes it.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::{
+    attempt::{Attempt, TakenReport},
+    error::EngineError,
+    images::Images,
+    lanes::{FinishItem, StartItem, StopItem, Work},
+    request::ReportPatch,
+};
+use crate::{
+    domain::LogChunk,
+    store::{Batch, Finish, Report, Stop},
+};
+use std::sync::Arc;
+
+/// An end of an attempt with everything that goes into its row.
+pub struct FinishUnit {
+    /// As it was put in line.
+    pub item: FinishItem,
+    /// The reports that are folded in.
+    pub report: TakenReport,
+}
+
+/// A report on its way.
+pub struct ReportUnit {
+    /// Who reports.
+    pub attempt: Arc<Attempt>,
+    /// What.
+    pub patch: ReportPatch,
+    /// Who waits.
+    pub waiters: Vec<oneshot::Sender<Result<u64, EngineError>>>,
+}
+
+/// A chunk of log on its way.
+pub struct LogUnit {
+    /// Whose.
+    pub attempt: Arc<Attempt>,
+    /// The lines.
+    pub chunk: LogChunk,
+}
+
+/// What one commit writes, with everybody who waits for it. Each unit stands at the index of its item in the batch.
+#[derive(Default)]
+pub struct Units {
+    /// Logs.
+    pub logs: Vec<LogUnit>,
+    /// Ends of attempts.
+    pub finishes: Vec<FinishUnit>,
+    /// Reports.
+    pub reports: Vec<ReportUnit>,
+    /// Stops.
+    pub stops: Vec<StopItem>,
+    /// Starts.
+    pub starts: Vec<StartItem>,
+}
+
+impl Units {
+    /// Takes the latest of everything that `work` names. Reports that change nothing, or whose pinned version is
+    /// gone, are answered here.
+    pub fn gather(work: Work, now: Instant, images: &Images) -> Self {
+        let mut units = Units { stops: work.stops, starts: work.starts, ..Units::default() };
+        for attempt in work.logs {
+            if let Some(chunk) = attempt.take_log(now) {
+                units.logs.push(LogUnit { attempt, chunk });
+            }
+        }
+        for item in work.finishes {
+            // A finish takes all of its attempt's lines along: what is done has its whole log.
+            let attempt = Arc::clone(&item.attempt);
+            if !units.logs.iter().any(|unit| Arc::ptr_eq(&unit.attempt, &attempt))
+                && let Some(chunk) = attempt.take_log(now)
+            {
+                units.logs.push(LogUnit { attempt: Arc::clone(&attempt), chunk });
+            }
+            let report = attempt.take_report(now);
+            units.finishes.push(FinishUnit { item, report });
+        }
+        for attempt in work.reports {
+            if attempt.has_ended() && units.finishes.iter().any(|unit| Arc::ptr_eq(&unit.item.attempt, &attempt)) {
+                continue;
+            }
+            let taken = attempt.take_report(now);
+            let version = images.by_number(attempt.number).map(|image| image.version);
+            if let (Some(pinned), Some(version)) = (taken.if_version, version)
+                && pinned != version
+            {
+                attempt.report_landed();
+                for waiter in taken.waiters {
+                    let _ = waiter.send(Err(EngineError::VersionMismatch { version }));
+                }
+                continue;
+            }
+            if taken.patch.is_empty() {
+                attempt.report_landed();
+                for waiter in taken.waiters {
+                    let _ = waiter.send(version.ok_or(EngineError::AttemptOver));
+                }
+                continue;
+            }
+            units.reports.push(ReportUnit { attempt, patch: taken.patch, waiters: taken.waiters });
+        }
+        units
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.logs.len() + self.finishes.len() + self.reports.len() + self.stops.len() + self.starts.len()
+    }
+
+    /// How many rows they write.
+    pub fn rows(&self) -> usize {
+        let starts: usize = self.starts.iter().map(|item| item.start.instances.len()).sum();
+        self.len() - self.starts.len() + starts
+    }
+
+    /// Writes the items into `batch`.
+    pub fn fill(&self, batch: &mut Batch) {
+        batch.logs.extend(self.logs.iter().map(|unit| unit.chunk.clone()));
+        batch.finishes.extend(self.finishes.iter().map(|unit| {
+            let patch = &unit.report.patch;
+            Finish {
+                instance: unit.item.attempt.number,
+                attempt: unit.item.attempt.attempt,
+                unless_stopped: unit.item.unless_stopped.clone(),
+                if_stopped: unit.item.if_stopped.clone(),
+                progress: patch.progress.clone(),
+                output: unit.item.output.clone().map(Some).or_else(|| patch.output.clone()),
+                exit_code: unit.item.exit_code,
+                signal: unit.item.signal,
+            }
+        }));
+        batch.reports.extend(self.reports.iter().map(|unit| Report {
+            instance: unit.attempt.number,
+            attempt: unit.attempt.attempt,
+            progress: unit.patch.progress.clone(),
+            output: unit.patch.output.clone(),
+            verdict: unit.patch.verdict.clone(),
+        }));
+        let now = batch.now;
+        batch
+            .stops
+            .extend(self.stops.iter().map(|item| Stop { instance: item.instance, deadline: now.after(item.grace) }));
+        batch.starts.extend(self.starts.iter().map(|item| item.start.clone()));
+    }
+
+    /// Two parts of it, each smaller, in order; None if it holds one item.
+    pub fn split(mut self) -> Result<(Units, Units), Units> {
+        if self.len() < 2 {
+            return Err(self);
+        }
+        let mut rest = Units::default();
+        let sections = [
+            !self.logs.is_empty(),
+            !self.finishes.is_empty(),
+            !self.reports.is_empty(),
+            !self.stops.is_empty(),
+            !self.starts.is_empty(),
+        ];
+        if sections.iter().filter(|section| **section).count() > 1 {
+            // The last section goes apart first: most often a start is the culprit.
+            if !self.starts.is_empty() {
+                rest.starts = std::mem::take(&mut self.starts);
+            } else if !self.stops.is_empty() {
+                rest.stops = std::mem::take(&mut self.stops);
+            } else if !self.reports.is_empty() {
+                rest.reports = std::mem::take(&mut self.reports);
+            } else {
+                rest.finishes = std::mem::take(&mut self.finishes);
+            }
+        } else {
+            rest.logs = halve(&mut self.logs);
+            rest.finishes = halve(&mut self.finishes);
+            rest.reports = halve(&mut self.reports);
+            rest.stops = halve(&mut self.stops);
+            rest.starts = halve(&mut self.starts);
+        }
+        Ok((self, rest))
+    }
+}
+
+fn halve<T>(items: &mut Vec<T>) -> Vec<T> {
+    let half = items.len().div_ceil(2);
+    items.split_off(half)
+}

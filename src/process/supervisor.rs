@@ -1,0 +1,189 @@
+//! One supervisor: forked per command, it starts the program and ends when nothing of the attempt is left.
+//!
+//! It kills everything below it when the program ends, when the daemon asks or dies (the control socket ends), and when
+//! the spawner dies (the lifeline ends). It is done when the kernel says that it has no child: it is the subreaper of all
+//! that descends from it, so then nothing does.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+
+use super::sys::{self, Reaped};
+use super::wire::{self, Reply, Request, Step};
+use super::{program, tree};
+
+/// The longest pause between two rounds against processes that do not die, in milliseconds.
+const LONGEST_PAUSE: i32 = 50;
+
+/// The descriptors that come with a command.
+pub(super) struct Files {
+    pub control: OwnedFd,
+    pub command: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+}
+
+/// What a supervisor has from the spawner.
+pub(super) struct Inherited<'a> {
+    /// Ends when the spawner dies.
+    pub lifeline: BorrowedFd<'a>,
+    /// Readable when a child has news.
+    pub signals: BorrowedFd<'a>,
+    /// `/dev/null`.
+    pub null: BorrowedFd<'a>,
+}
+
+/// Runs one command in a process that was forked for it. Exit 0 says: all is cleaned up, whatever the program did.
+pub(super) fn supervise(request: Request, files: Files, inherited: &Inherited<'_>) -> ! {
+    let Files { control, command, stdout, stderr } = files;
+    let reply = |reply: Reply| {
+        // The daemon may be gone: then nobody waits for the word.
+        let _ = sys::send(control.as_fd(), &reply.encode(), &[]);
+    };
+    let started = prepare(&control, &command, &stdout, &stderr, inherited)
+        .map_err(|error| (Step::Supervisor, error))
+        .and_then(|()| {
+            let hopeless = sys::poll([Some(control.as_fd()), Some(inherited.lifeline)], 0);
+            if hopeless.is_ok_and(|ended| ended != [false, false]) {
+                // Daemon or spawner died, or the caller gave up, while the command was on its way.
+                sys::exit(0);
+            }
+            reply(Reply::Begun { supervisor: std::process::id() as i32 });
+            start(request, command, stdout, stderr, inherited)
+        });
+    match started {
+        Err((step, error)) => reply(Reply::Failed { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) }),
+        Ok(program) => {
+            reply(Reply::Started { program });
+            reply(watch(program, control.as_fd(), inherited));
+        }
+    }
+    sys::exit(0)
+}
+
+fn prepare(
+    control: &OwnedFd,
+    command: &OwnedFd,
+    stdout: &OwnedFd,
+    stderr: &OwnedFd,
+    inherited: &Inherited<'_>,
+) -> io::Result<()> {
+    // Other supervisors' sockets and the lifeline's writing end must not live on in this process.
+    sys::close_all_but(&mut [
+        control.as_raw_fd(),
+        command.as_raw_fd(),
+        stdout.as_raw_fd(),
+        stderr.as_raw_fd(),
+        inherited.lifeline.as_raw_fd(),
+        inherited.signals.as_raw_fd(),
+        inherited.null.as_raw_fd(),
+    ])?;
+    sys::set_name(c"tw-supervisor");
+    sys::new_session()?;
+    sys::become_subreaper()
+}
+
+/// Starts the program with its own streams, and lets go of them.
+fn start(
+    request: Request,
+    command: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    inherited: &Inherited<'_>,
+) -> Result<i32, (Step, io::Error)> {
+    let ready = || -> io::Result<Vec<u8>> {
+        let length = usize::try_from(request.length).map_err(io::Error::other)?;
+        if length > wire::MAX_COMMAND + 1 {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
+        }
+        let mut bytes = vec![0; length];
+        File::from(command).read_exact_at(&mut bytes, 0)?;
+        sys::place(inherited.null, 0)?;
+        sys::place(stdout.as_fd(), 1)?;
+        sys::place(stderr.as_fd(), 2)?;
+        Ok(bytes)
+    };
+    let bytes = ready().map_err(|error| (Step::Supervisor, error))?;
+    let command =
+        wire::decode(request, &bytes).ok_or_else(|| (Step::Supervisor, io::Error::from_raw_os_error(libc::EBADMSG)))?;
+    let program = program::start(&command);
+    // A reader must see the end of the streams when the program's processes are gone, not when we are.
+    for stream in [1, 2] {
+        let _ = sys::place(inherited.null, stream);
+    }
+    program
+}
+
+/// Waits for an end, kills what is left, and says how the program ended once nothing is.
+fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> Reply {
+    let mut status = None;
+    let (mut control, mut lifeline) = (Some(control), Some(inherited.lifeline));
+    let mut rounds = 0;
+    loop {
+        loop {
+            match sys::reap(false) {
+                Reaped::Child(pid, news) if pid == program => status = Some(news),
+                Reaped::Child(..) => {}
+                Reaped::NoNews => break,
+                Reaped::NoChild => return verdict(status, lifeline.is_none()),
+            }
+        }
+        let doomed = status.is_some() || control.is_none() || lifeline.is_none();
+        let pause = if doomed {
+            if status.is_none() {
+                // The likely ones first; this also works where the table of processes cannot be read.
+                let _ = sys::kill(-program, libc::SIGKILL);
+            }
+            // Where the table cannot be read now (no descriptors left), the next round tries again.
+            let _ = tree::strike_below_us(&|_| false);
+            rounds += 1;
+            (1 << rounds.min(6)).min(LONGEST_PAUSE)
+        } else {
+            -1
+        };
+        let news = sys::poll([control, lifeline, Some(inherited.signals)], pause);
+        let [asked, orphaned, child] = news.unwrap_or([true; 3]);
+        if asked && let Some(socket) = control {
+            control = obey(socket, program, status.is_some());
+        }
+        if orphaned {
+            // Nothing is ever written to it.
+            lifeline = None;
+        }
+        if child {
+            sys::drain_signals(inherited.signals);
+        }
+    }
+}
+
+/// Reads what the daemon asks for. `None` when it asks for the end of all, by ending the socket.
+fn obey(socket: BorrowedFd<'_>, program: i32, ended: bool) -> Option<BorrowedFd<'_>> {
+    let mut word = [0; 8];
+    loop {
+        match sys::receive(socket, &mut word) {
+            Ok(0) => return None,
+            Ok(length) if word[..length] == *wire::TERMINATE => {
+                // Not yet reaped, the program still owns its number, so the group is its own.
+                if !ended {
+                    let _ = sys::kill(-program, libc::SIGTERM);
+                    // One that stands still could not act on it.
+                    let _ = sys::kill(-program, libc::SIGCONT);
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some(socket),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn verdict(status: Option<i32>, abandoned: bool) -> Reply {
+    match status {
+        Some(status) if libc::WIFEXITED(status) => Reply::Exited(libc::WEXITSTATUS(status)),
+        Some(status) if libc::WIFSIGNALED(status) && !(abandoned && libc::WTERMSIG(status) == libc::SIGKILL) => {
+            Reply::Signalled(libc::WTERMSIG(status))
+        }
+        _ => Reply::Lost,
+    }
+}
