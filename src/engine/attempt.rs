@@ -394,7 +394,12 @@ impl Attempt {
             reports.queued = true;
             let now = Instant::now();
             let due = reports.last.map_or(now, |last| now.max(last + REPORT_INTERVAL));
-            self.shared.lanes.push_report(due, Arc::clone(self));
+            if !self.shared.lanes.push_report(due, Arc::clone(self)) {
+                reports.queued = false;
+                for waiter in reports.waiters.drain(..) {
+                    let _ = waiter.send(Err(EngineError::Unavailable(None)));
+                }
+            }
         }
     }
 
@@ -502,7 +507,12 @@ impl Attempt {
             (None, Some(last)) if !full => now.max(last + LOG_INTERVAL),
             (None, _) => now,
         };
-        self.shared.lanes.push_log(due, Arc::clone(self));
+        if !self.shared.lanes.push_log(due, Arc::clone(self)) {
+            log.queued = false;
+            for (_, waiter) in log.waiters.drain(..) {
+                let _ = waiter.send(Err(EngineError::Unavailable(None)));
+            }
+        }
     }
 
     /// The lines to be committed: those that an earlier commit did not take, or what there is now.

@@ -238,16 +238,30 @@ impl Lanes {
         }
     }
 
-    /// Puts an attempt in line whose reports are to be written not before `due`.
-    pub fn push_report(&self, due: Instant, attempt: Arc<Attempt>) {
-        self.lock().reports.push_back((due, attempt));
+    /// Puts an attempt in line whose reports are to be written not before `due`. False if nothing is written any
+    /// more.
+    pub fn push_report(&self, due: Instant, attempt: Arc<Attempt>) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        inner.reports.push_back((due, attempt));
+        drop(inner);
         self.wake();
+        true
     }
 
-    /// Puts an attempt in line whose log lines are to be written not before `due`.
-    pub fn push_log(&self, due: Instant, attempt: Arc<Attempt>) {
-        self.lock().logs.push_back((due, attempt));
+    /// Puts an attempt in line whose log lines are to be written not before `due`. False if nothing is written any
+    /// more.
+    pub fn push_log(&self, due: Instant, attempt: Arc<Attempt>) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return false;
+        }
+        inner.logs.push_back((due, attempt));
+        drop(inner);
         self.wake();
+        true
     }
 
     /// What waits.

@@ -89,6 +89,17 @@ struct Inner {
     handlers: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
+impl Drop for Inner {
+    /// An engine that was not closed ends all the same: its threads have nobody left to work for.
+    fn drop(&mut self) {
+        self.state.close();
+        self.lanes.wake();
+        if let Some(handlers) = self.handlers.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            handlers.shutdown_background();
+        }
+    }
+}
+
 /// Why an engine could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenEngineError {

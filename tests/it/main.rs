@@ -1,4 +1,7 @@
-//! Everything that is tested through real processes and real sockets.
+//! Everything that is tested through real processes, real sockets and real databases.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod layers;
+mod ledger;
 mod process;
+mod support;

@@ -1,0 +1,264 @@
+//! The ledger when the store fails: each kind of failure, and what callers are told.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{BoxFuture, join_all};
+use taskwright::{
+    domain::{Definition, FieldError, InstanceKey, Json, Micros, Progress, Source, Status, Workload},
+    engine::{
+        Catalog, Engine, EngineError, IdempotencyKey, Parts, ReportPatch, Settings, StartOptions, StartRequest,
+        StopOptions, When, Writer,
+    },
+    store::{
+        Store,
+        sqlite::{Settings as SqliteSettings, SqliteStore, Synchronous},
+    },
+    task::{
+        erased::{ErasedHandler, HandlerEnd},
+        reporter::Reporter,
+    },
+};
+
+use crate::support::{
+    faulty_store::{Fault, FaultyStore},
+    wait_for,
+};
+
+/// Ends at once, or when it is stopped.
+struct Waits {
+    at_once: bool,
+}
+
+impl ErasedHandler for Waits {
+    fn check(&self, _: &Json) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+
+    fn run(self: Arc<Self>, _: Json, reporter: Arc<dyn Reporter>) -> BoxFuture<'static, HandlerEnd> {
+        Box::pin(async move {
+            if !self.at_once {
+                reporter.stopped().await;
+            }
+            HandlerEnd::Returned(None)
+        })
+    }
+}
+
+struct Bench {
+    store: Arc<FaultyStore>,
+    engine: Engine,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = SqliteSettings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Full };
+        let store = FaultyStore::over(Arc::new(SqliteStore::open(&settings).await.expect("a new store opens")));
+        let definition = |id: &str| Definition::new(id.parse().expect("an id"), Workload::Local, Source::Compiled);
+        let handler = |at_once| Arc::new(Waits { at_once }) as Arc<dyn ErasedHandler>;
+        let handlers = vec![
+            (definition("quick"), handler(true)),
+            (definition("waits"), handler(false)),
+            (definition("cursed"), handler(true)),
+        ];
+        let engine = Engine::open(Parts {
+            settings: Settings::default(),
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            catalog: Catalog::new(handlers, Vec::new()).expect("a catalog"),
+            program: env!("CARGO_BIN_EXE_taskwright").into(),
+            url: "http://127.0.0.1:9".to_owned(),
+        })
+        .await
+        .expect("the engine opens");
+        Bench { store, engine, folder }
+    }
+
+    async fn start(&self, task: &str) -> Result<u64, EngineError> {
+        self.start_with(task, StartOptions::default()).await
+    }
+
+    async fn start_with(&self, task: &str, options: StartOptions) -> Result<u64, EngineError> {
+        let request = StartRequest { task: task.to_owned(), inputs: Json::empty_object(), options };
+        Ok(self.engine.start(request, None).await?.instance.number)
+    }
+
+    async fn status(&self, number: u64) -> Status {
+        self.engine.instance(InstanceKey::Number(number)).await.expect("it exists").status()
+    }
+
+    async fn done(&self, number: u64) -> Status {
+        let wait = Duration::from_secs(10);
+        self.engine.wait_done(InstanceKey::Number(number), wait).await.expect("it exists").status()
+    }
+
+    /// Ends the engine; what it left must be sound.
+    async fn close(self) {
+        self.engine.drain().await;
+        self.engine.close().await;
+        let path = self.folder.path().join("taskwright.db");
+        let store = SqliteStore::open_for_check(&path).await.expect("the store opens");
+        assert_eq!(store.check().await.expect("the store can be read"), []);
+    }
+}
+
+fn stop() -> StopOptions {
+    StopOptions { grace: None, force: false, by_itself: false }
+}
+
+fn is_unavailable<T>(outcome: &Result<T, EngineError>) -> bool {
+    matches!(outcome, Err(EngineError::Unavailable(_)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_busy_for_a_moment_is_tried_again() {
+    let bench = Bench::new().await;
+    bench.store.fail_next([Fault::NotCommitted; 4]);
+    let number = bench.start("quick").await.expect("it is written in the end");
+    assert_eq!(bench.done(number).await, Status::Completed);
+    assert_eq!(bench.engine.figures().commit_failures, 4);
+    assert!(bench.engine.health().await.store);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_cannot_be_written_requests_are_refused_and_ends_are_kept() {
+    let bench = Bench::new().await;
+    let runs = bench.start("waits").await.expect("it starts");
+    let ends = bench.start("waits").await.expect("it starts");
+    bench.engine.stop(InstanceKey::Number(ends), stop()).await.expect("it is stopped");
+    assert_eq!(bench.done(ends).await, Status::Cancelled);
+    bench.store.fail_always(true);
+    let began = Instant::now();
+    let refused = bench.start("quick").await;
+    assert!(is_unavailable(&refused));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    // From now on one try each: nobody waits seconds for the same answer.
+    let began = Instant::now();
+    assert!(is_unavailable(&bench.engine.stop(InstanceKey::Number(runs), stop()).await));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(!bench.engine.health().await.store);
+    assert_eq!(bench.status(runs).await, Status::Running, "reads go on");
+    bench.store.fail_always(false);
+    let stopped = bench.engine.stop(InstanceKey::Number(runs), stop()).await.expect("it works again");
+    assert!(stopped.stop.is_some());
+    assert_eq!(bench.done(runs).await, Status::Cancelled);
+    assert!(bench.engine.health().await.store);
+    // What was refused was not made.
+    assert_eq!(bench.engine.figures().started, 2);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_could_not_be_written_is_written_later() {
+    let bench = Bench::new().await;
+    let number = bench.start("waits").await.expect("it starts");
+    let report = ReportPatch { progress: Progress::new(0.5, Some("half")).ok(), ..ReportPatch::default() };
+    bench.engine.report(InstanceKey::Number(number), Writer::Current, None, report).await.expect("it is written");
+    bench.engine.stop(InstanceKey::Number(number), stop()).await.expect("it is stopped");
+    // The end comes while the store fails, for longer than a request would wait.
+    bench.store.fail_always(true);
+    wait_for("the store to be given up", async || {
+        (!bench.engine.health().await.store || bench.status(number).await != Status::Running).then_some(())
+    })
+    .await;
+    bench.store.fail_always(false);
+    assert_eq!(bench.done(number).await, Status::Cancelled);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_starts_the_one_that_the_store_refuses_is_refused_alone() {
+    let bench = Bench::new().await;
+    bench.store.refuse("cursed");
+    // All of them wait while one commit is held, so that they come into one batch.
+    bench.store.hold();
+    let mut starts: Vec<_> = (0..40).map(|_| bench.start("quick")).map(Box::pin).collect();
+    starts.insert(17, Box::pin(bench.start("cursed")));
+    let release = async {
+        wait_for("the ledger to be held", async || (bench.store.commits() > 0).then_some(())).await;
+        tokio::task::yield_now().await;
+        bench.store.release();
+    };
+    let (outcomes, ()) = tokio::join!(join_all(starts), release);
+    for (at, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(matches!(outcome, Err(EngineError::Refused { .. })), at == 17, "{at}: {outcome:?}");
+    }
+    for number in outcomes.into_iter().flatten() {
+        assert_eq!(bench.done(number).await, Status::Completed);
+    }
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_fatal_failure_nothing_is_acknowledged_any_more() {
+    for fault in [Fault::Fatal, Fault::UnknownAfterCommit] {
+        let bench = Bench::new().await;
+        let runs = bench.start("waits").await.expect("it starts");
+        bench.store.fail_next([fault]);
+        let outcomes = join_all((0..10).map(|_| bench.start("quick"))).await;
+        assert!(outcomes.iter().all(is_unavailable), "{outcomes:?}");
+        let why = tokio::time::timeout(Duration::from_secs(2), bench.engine.failed()).await.expect("it says so");
+        assert!(why.contains("on demand"), "{why}");
+        assert!(is_unavailable(&bench.start("quick").await));
+        assert!(is_unavailable(&bench.engine.stop(InstanceKey::Number(runs), stop()).await));
+        let report = ReportPatch { progress: Progress::new(0.1, None).ok(), ..ReportPatch::default() };
+        let report = bench.engine.report(InstanceKey::Number(runs), Writer::Current, None, report);
+        let report = tokio::time::timeout(Duration::from_secs(2), report).await.expect("it is answered");
+        assert!(is_unavailable(&report), "{report:?}");
+        assert!(!bench.engine.health().await.store);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_fails_is_an_error_and_not_an_absence() {
+    let bench = Bench::new().await;
+    let later = StartOptions { when: When::After(Duration::from_secs(3600)), ..StartOptions::default() };
+    let number = bench.start_with("quick", later).await.expect("it starts");
+    bench.store.fail_reads(true);
+    assert!(is_unavailable(&bench.engine.instance(InstanceKey::Number(number + 1)).await));
+    assert!(!bench.engine.health().await.store);
+    bench.store.fail_reads(false);
+    assert!(matches!(
+        bench.engine.instance(InstanceKey::Number(number + 1)).await,
+        Err(EngineError::UnknownInstance { .. })
+    ));
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_due_later_runs_when_its_time_comes() {
+    let bench = Bench::new().await;
+    let at = Micros::now().after(Duration::from_millis(300));
+    let options = StartOptions { when: When::At(at), ..StartOptions::default() };
+    let number = bench.start_with("quick", options).await.expect("it starts");
+    assert_eq!(bench.status(number).await, Status::Pending);
+    assert_eq!(bench.done(number).await, Status::Completed);
+    let instance = bench.engine.instance(InstanceKey::Number(number)).await.expect("it exists");
+    assert!(instance.started_at.expect("it ran") >= at);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_keys_in_one_commit_make_one_instance() {
+    let bench = Bench::new().await;
+    bench.store.hold();
+    let start = || {
+        let key = IdempotencyKey { principal: Arc::from("me"), key: Arc::from("k") };
+        let request =
+            StartRequest { task: "quick".to_owned(), inputs: Json::empty_object(), options: StartOptions::default() };
+        bench.engine.start(request, Some(key))
+    };
+    let release = async {
+        wait_for("the ledger to be held", async || (bench.store.commits() > 0).then_some(())).await;
+        bench.store.release();
+    };
+    let (outcomes, ()) = tokio::join!(join_all((0..10).map(|_| start())), release);
+    let started: Vec<_> = outcomes.into_iter().map(|outcome| outcome.expect("it starts")).collect();
+    assert_eq!(started.iter().filter(|one| !one.replayed).count(), 1);
+    assert!(started.iter().all(|one| one.instance.id == started[0].instance.id));
+    bench.close().await;
+}
