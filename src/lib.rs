@@ -32,3 +32,7 @@ pub mod store;
 pub mod task;
 
 pub use cli::run;
+pub use schemars;
+pub use task::{
+    Registry, TaskController, TaskError, TaskHandler, TaskOptions, get_task_controller, get_task_inputs, testing,
+};

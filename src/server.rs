@@ -16,10 +16,7 @@ use crate::{
     config::{Config, reachable},
     engine::{self, Catalog, Engine, OpenEngineError},
     http,
-    store::{
-        OpenError, Store,
-        sqlite::{self, SqliteStore},
-    },
+    store::{OpenError, Store, sqlite::SqliteStore},
 };
 
 /// How many connections may wait to be accepted.
@@ -84,8 +81,7 @@ impl Server {
     /// # Errors
     /// [`StartError`]; everything that was opened is closed again.
     pub async fn open(config: &Config, catalog: Catalog, program: PathBuf) -> Result<Server, StartError> {
-        let settings = sqlite::Settings::from_url(&config.database, config.synchronous)?;
-        let store = Arc::new(SqliteStore::open(settings).await?);
+        let store = Arc::new(SqliteStore::open(&config.store).await?);
         match Server::open_on(config, catalog, program, Arc::clone(&store) as Arc<dyn Store>).await {
             Ok(server) => Ok(server),
             Err(error) => {
@@ -192,14 +188,17 @@ impl Server {
             why = engine.failed() => Ending::Failed(why),
         };
         match ending {
-            Ending::Drained => tracing::info!("drained"),
+            Ending::Drained => {
+                tracing::info!("drained");
+                Ending::Drained
+            }
             Ending::Killed(signal) => {
                 tracing::warn!(signal = signal.name(), "second signal: killing what still runs");
                 let _ = tokio::time::timeout(ABORT_PATIENCE, engine.abort()).await;
+                Ending::Killed(signal)
             }
-            Ending::Failed(why) => return fail(&engine, why).await,
+            Ending::Failed(why) => fail(&engine, why).await,
         }
-        ending
     }
 }
 

@@ -25,7 +25,6 @@ use crate::{
     domain::error::chain,
     engine::Catalog,
     handlers, process,
-    store::sqlite,
     task::Registry,
 };
 use args::{CommandLine, ConfigVerb, Verb};
@@ -92,15 +91,11 @@ fn catalog(program: Program<'_>, config: &Config) -> Result<Catalog, Failure> {
     let mut registry = Registry::new(config.handlers.clone());
     (program.register)(&mut registry)
         .map_err(|error| Failure::new(CONFIGURATION, format!("cannot register the tasks: {}", chain(&*error))))?;
-    let handlers = registry.into_handlers().map_err(|error| Failure::of(CONFIGURATION, &error))?;
+    let handlers = registry.into_handlers().map_err(|error| {
+        let place = config.file.as_ref().map_or(String::new(), |file| format!("{}: ", file.display()));
+        Failure::new(CONFIGURATION, format!("{place}{}", chain(&error)))
+    })?;
     Catalog::new(handlers, config.tasks.clone()).map_err(|error| Failure::of(CONFIGURATION, &error))
-}
-
-/// Whether the database's URL is one that this version can open.
-fn check_database(config: &Config) -> Result<(), Failure> {
-    sqlite::Settings::from_url(&config.database, config.synchronous)
-        .map(drop)
-        .map_err(|error| Failure::of(CONFIGURATION, &error))
 }
 
 /// A runtime for one exchange.

@@ -11,16 +11,12 @@ use crate::{
     config::{Config, Sources, reachable},
     domain::{duration, error::chain},
     http,
-    store::{
-        Store,
-        sqlite::{self, SqliteStore},
-    },
+    store::{Store, sqlite::SqliteStore},
 };
 
 pub(super) fn check(program: Program<'_>, file: ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&Sources::of_process(file.config))?;
     config.check_exposure()?;
-    super::check_database(&config)?;
     let definitions = super::catalog(program, &config)?.iter().count();
     let place = config.file.as_ref().map_or("no file, only defaults".to_owned(), |file| file.display().to_string());
     print::line(&format!("{place}: valid; {definitions} tasks, {} tokens", config.tokens.len()))
@@ -60,9 +56,8 @@ pub(super) fn fsck(fsck: Fsck) -> Result<(), Failure> {
         sources.flags.push(("database", "url", url, "--database"));
     }
     let config = Config::load(&sources).map_err(|error| no(chain(&error)))?;
-    let settings = sqlite::Settings::from_url(&config.database, config.synchronous).map_err(|error| no(chain(&error)))?;
     let findings = runtime()?.block_on(async {
-        let store = SqliteStore::open_for_check(settings).await.map_err(|error| no(chain(&error)))?;
+        let store = SqliteStore::open_for_check(&config.store.path).await.map_err(|error| no(chain(&error)))?;
         let findings = store.check().await.map_err(|error| no(chain(&error)));
         store.close().await;
         findings

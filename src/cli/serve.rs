@@ -39,7 +39,6 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
     let config = Config::load(&sources)?;
     config.check_exposure()?;
-    super::check_database(&config)?;
     let catalog = super::catalog(program, &config)?;
     telemetry::start(&config.log);
     raise_file_limit();

@@ -29,14 +29,12 @@ use crate::{
     domain::{duration, size::ByteSize},
     engine::{self, CommandTask},
     http,
+    store::sqlite::{self, Synchronous},
 };
 use section::Section;
 
 /// The longest `worker.stop_grace`.
 const LONGEST_GRACE: Duration = Duration::from_secs(3600);
-
-/// The words of `database.synchronous`, the safest first.
-const SYNCHRONOUS: [&str; 4] = ["extra", "full", "normal", "off"];
 
 /// A whole configuration, checked.
 #[derive(Clone, PartialEq)]
@@ -51,10 +49,8 @@ pub struct Config {
     pub base_path: String,
     /// `server.max_connections`.
     pub max_connections: u32,
-    /// `database.url`.
-    pub database: String,
-    /// `database.synchronous`.
-    pub synchronous: &'static str,
+    /// `[database]`.
+    pub store: sqlite::Settings,
     /// `[worker]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`, `log`.
     pub engine: engine::Settings,
     /// `limits.body`.
@@ -104,7 +100,7 @@ impl fmt::Debug for Config {
             .field("hosts", &self.hosts)
             .field("base_path", &self.base_path)
             .field("max_connections", &self.max_connections)
-            .field("synchronous", &self.synchronous)
+            .field("store", &self.store)
             .field("engine", &self.engine)
             .field("body", &self.body)
             .field("batch_body", &self.batch_body)
@@ -137,12 +133,6 @@ impl Config {
 
         let listen = listen(&mut server)?;
         let max_connections = server.small("max_connections", 1..=1_000_000)?.unwrap_or(1024);
-        let (url, synchronous) = (database.text("url")?, database.word("synchronous", &SYNCHRONOUS)?);
-        if let Some(url) = &url
-            && url.is_empty()
-        {
-            return Err(database.error("url", "must not be empty: write sqlite:///absolute/path.db"));
-        }
         let mut engine = engine::Settings { node: Arc::from(paths::host_name()), ..engine::Settings::default() };
         read_engine(&mut engine, &mut server, &mut worker, &mut limits)?;
 
@@ -156,8 +146,7 @@ impl Config {
             hosts: hosts(&mut server)?,
             base_path: base_path(&mut server)?,
             max_connections,
-            database: url.unwrap_or_else(|| format!("sqlite://{}", paths::database(sources).display())),
-            synchronous: synchronous.unwrap_or("full"),
+            store: read_store(&mut database, sources)?,
             engine,
             body: limits.size("body")?.unwrap_or(ByteSize::mib(1)),
             batch_body: limits.size("batch_body")?.unwrap_or(ByteSize::mib(16)),
@@ -222,16 +211,27 @@ fn listen(server: &mut Section<'_>) -> Result<SocketAddr, ConfigError> {
 fn hosts(server: &mut Section<'_>) -> Result<Vec<String>, ConfigError> {
     let hosts = server.texts("hosts")?.unwrap_or_default();
     for host in &hosts {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let is_name = !host.is_empty()
-            && host.len() <= 253
-            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        if !is_name && !bare.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
-            let detail = format!("`{host}` is no host name: write it without scheme, port and path, such as tasks.example.com");
+        if !is_host(host) {
+            let detail = format!("`{host}` is no host: write a name, with a port or without, such as tasks.example.com");
             return Err(server.error("hosts", detail));
         }
     }
-    Ok(hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect())
+    Ok(hosts)
+}
+
+/// `name`, `name:port`, `[v6]` or `[v6]:port`.
+fn is_host(text: &str) -> bool {
+    let end = if text.starts_with('[') { text.find(']').map(|at| at + 1) } else { text.find(':') };
+    let (name, port) = text.split_at(end.unwrap_or(text.len()));
+    let port_ok = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|n| n > 0));
+    let name_ok = match name.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            (1..=253).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        }
+    };
+    port_ok && name_ok
 }
 
 fn base_path(server: &mut Section<'_>) -> Result<String, ConfigError> {
@@ -289,6 +289,21 @@ fn read_engine(
         engine.log = log;
     }
     Ok(())
+}
+
+fn read_store(database: &mut Section<'_>, sources: &Sources) -> Result<sqlite::Settings, ConfigError> {
+    let mut store = match database.text("url")? {
+        Some(url) => sqlite::Settings::from_url(&url)
+            .map_err(|_| database.error("url", format!("`{url}` is not understood: write sqlite:///absolute/path.db")))?,
+        None => sqlite::Settings { path: paths::database(sources), synchronous: Synchronous::Full },
+    };
+    store.synchronous = match database.word("synchronous", &["full", "extra", "normal", "off"])? {
+        Some("extra") => Synchronous::Extra,
+        Some("normal") => Synchronous::Normal,
+        Some("off") => Synchronous::Off,
+        _ => Synchronous::Full,
+    };
+    Ok(store)
 }
 
 fn read_log(log: &mut Section<'_>) -> Result<Log, ConfigError> {

@@ -5,7 +5,7 @@ use std::{any::Any, sync::Arc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use crate::domain::{Json, Progress, Stream, Verdict};
+use crate::domain::{Json, Progress, Stream, Verdict, instance::InvalidProgress};
 
 /// The other side of a `TaskController`: one attempt, as its handler sees it.
 ///
@@ -73,6 +73,15 @@ pub enum ReportError {
     /// The attempt no longer speaks for its instance.
     #[error("the attempt is over: another one has begun, or the instance is done")]
     Over,
+    /// The progress is no number from 0.0 to 1.0, or the message is too long.
+    #[error(transparent)]
+    Invalid(#[from] InvalidProgress),
+    /// The status `pending` cannot be stated.
+    #[error("a task cannot set its status to pending: use completed, failed or cancelled, or running to take it back")]
+    PendingStatus,
+    /// The output cannot be written as JSON.
+    #[error("the output cannot be written as JSON: {0}")]
+    Unserialisable(String),
     /// The output is no object.
     #[error("the output must be a JSON object")]
     NotAnObject,
