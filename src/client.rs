@@ -226,12 +226,7 @@ impl Client {
         }
     }
 
-    async fn exchange_unbounded(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<String>,
-    ) -> Result<Bytes, ClientError> {
+    async fn exchange_unbounded(&self, method: Method, path: &str, body: Option<String>) -> Result<Bytes, ClientError> {
         let url = || self.url.clone();
         let broken = |source: hyper::Error| ClientError::Broken { url: url(), source: source.into() };
         let stream = TcpStream::connect((self.host.as_str(), self.port))
@@ -263,11 +258,7 @@ impl Client {
             .map_err(|source| ClientError::Broken { url: url(), source })?
             .to_bytes();
         connection.abort();
-        if status.is_success() {
-            Ok(body)
-        } else {
-            Err(ClientError::Refused(Refusal::read(status.as_u16(), &body)))
-        }
+        if status.is_success() { Ok(body) } else { Err(ClientError::Refused(Refusal::read(status.as_u16(), &body))) }
     }
 }
 

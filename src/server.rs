@@ -204,7 +204,10 @@ impl Server {
 
 /// Says why, kills the children, and gives waiting requests a moment to be answered.
 async fn fail(engine: &Engine, why: String) -> Ending {
-    tracing::error!(error = why, "cannot go on: everything that was acknowledged is in the store; start the daemon again");
+    tracing::error!(
+        error = why,
+        "cannot go on: everything that was acknowledged is in the store; start the daemon again"
+    );
     let _ = tokio::time::timeout(ABORT_PATIENCE, engine.abort()).await;
     tokio::time::sleep(ANSWER_PATIENCE).await;
     Ending::Failed(why)

@@ -63,7 +63,10 @@ fn count_words(python: &Path, script: &Path) -> toml::Value {
     ]);
     toml::Value::Table(toml::Table::from_iter([
         ("name".to_owned(), text("count-words")),
-        ("description".to_owned(), text("Count the words of the *.rs files (or pattern) in a folder; a Python program")),
+        (
+            "description".to_owned(),
+            text("Count the words of the *.rs files (or pattern) in a folder; a Python program"),
+        ),
         ("command".to_owned(), toml::Value::Array(command.to_vec())),
         ("input_schema".to_owned(), toml::Value::Table(schema)),
     ]))

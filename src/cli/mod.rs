@@ -20,13 +20,7 @@ use std::{
 
 use clap::Parser;
 
-use crate::{
-    config::Config,
-    domain::error::chain,
-    engine::Catalog,
-    handlers, process,
-    task::Registry,
-};
+use crate::{config::Config, domain::error::chain, engine::Catalog, handlers, process, task::Registry};
 use args::{CommandLine, ConfigVerb, Verb};
 use failure::{CONFIGURATION, FAILURE, Failure};
 
@@ -61,7 +55,7 @@ pub fn run(register: impl FnOnce(&mut Registry) -> Result<(), Box<dyn Error + Se
 /// The command line of the daemon with the handlers that it ships.
 #[doc(hidden)]
 pub fn run_shipped() -> ExitCode {
-    start(Program { register: Box::new(|registry| Ok(handlers::register(registry)?)), ships_checksum: true })
+    start(Program { register: Box::new(handlers::register), ships_checksum: true })
 }
 
 fn start(program: Program<'_>) -> ExitCode {

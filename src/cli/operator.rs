@@ -18,7 +18,7 @@ pub(super) fn check(program: Program<'_>, file: ConfigFile) -> Result<(), Failur
     let config = Config::load(&Sources::of_process(file.config))?;
     config.check_exposure()?;
     let definitions = super::catalog(program, &config)?.iter().count();
-    let place = config.file.as_ref().map_or("no file, only defaults".to_owned(), |file| file.display().to_string());
+    let place = config.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
     print::line(&format!("{place}: valid; {definitions} tasks, {} tokens", config.tokens.len()))
 }
 
@@ -37,7 +37,8 @@ pub(super) fn healthcheck(healthcheck: Healthcheck) -> Result<(), Failure> {
     let url = match healthcheck.url {
         Some(url) => url,
         None => {
-            let config = Config::load(&Sources::of_process(healthcheck.file.config)).map_err(|error| no(chain(&error)))?;
+            let config =
+                Config::load(&Sources::of_process(healthcheck.file.config)).map_err(|error| no(chain(&error)))?;
             if config.listen.port() == 0 {
                 return Err(no("server.listen has port 0, so the port is not known: give --url".to_owned()));
             }

@@ -16,7 +16,8 @@ use crate::{
 
 pub(super) fn run(report: Report) -> Result<(), Failure> {
     let missing = |name: &str, flag: &str| {
-        let message = format!("{name} is not set: report works inside a command that runs as a task; elsewhere give {flag}");
+        let message =
+            format!("{name} is not set: report works inside a command that runs as a task; elsewhere give {flag}");
         Failure::new(USAGE, message)
     };
     let given = |value: Option<String>| value.filter(|value| !value.is_empty());
@@ -38,7 +39,9 @@ async fn send(client: &Client, instance: &str, verb: ReportVerb) -> Result<(), F
             ("progress", json!({ "progress": value, "message": message }).to_string())
         }
         ReportVerb::Output { json } => ("output", output(json)?),
-        ReportVerb::Status { status, message } => ("status", json!({ "status": status, "message": message }).to_string()),
+        ReportVerb::Status { status, message } => {
+            ("status", json!({ "status": status, "message": message }).to_string())
+        }
         ReportVerb::ShouldStop => return should_stop(client, instance).await,
         ReportVerb::Log { text } => {
             let line = text.join(" ");

@@ -51,7 +51,8 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(FAILURE, format!("cannot start the threads of HTTP: {error}")))?;
     let (mut server, mut signals) = runtime.block_on(async {
-        let signals = Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
+        let signals =
+            Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
         let server = Server::open(&config, catalog, own).await.map_err(refused)?;
         Ok::<_, Failure>((server, signals))
     })?;

@@ -124,8 +124,7 @@ impl Config {
         let merged = &merged;
         let mut top = Section::open(merged, String::new(), Some(table.into()), &keys::top())?;
         let mut open = |name: &str| {
-            let known: Vec<&str> =
-                keys::of_section(name).unwrap_or_default().iter().map(|(key, _)| *key).collect();
+            let known: Vec<&str> = keys::of_section(name).unwrap_or_default().iter().map(|(key, _)| *key).collect();
             Section::open(merged, name.to_owned(), top.value(name), &known)
         };
         let (mut server, mut database, mut worker) = (open("server")?, open("database")?, open("worker")?);
@@ -204,7 +203,10 @@ fn listen(server: &mut Section<'_>) -> Result<SocketAddr, ConfigError> {
         None => text.clone(),
     };
     numeric.parse().map_err(|_| {
-        server.error("listen", format!("`{text}` is no address: write ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080"))
+        server.error(
+            "listen",
+            format!("`{text}` is no address: write ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        )
     })
 }
 
@@ -212,7 +214,8 @@ fn hosts(server: &mut Section<'_>) -> Result<Vec<String>, ConfigError> {
     let hosts = server.texts("hosts")?.unwrap_or_default();
     for host in &hosts {
         if !is_host(host) {
-            let detail = format!("`{host}` is no host: write a name, with a port or without, such as tasks.example.com");
+            let detail =
+                format!("`{host}` is no host: write a name, with a port or without, such as tasks.example.com");
             return Err(server.error("hosts", detail));
         }
     }
@@ -223,7 +226,8 @@ fn hosts(server: &mut Section<'_>) -> Result<Vec<String>, ConfigError> {
 fn is_host(text: &str) -> bool {
     let end = if text.starts_with('[') { text.find(']').map(|at| at + 1) } else { text.find(':') };
     let (name, port) = text.split_at(end.unwrap_or(text.len()));
-    let port_ok = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|n| n > 0));
+    let port_ok =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|n| n > 0));
     let name_ok = match name.strip_prefix('[') {
         Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => {
@@ -293,8 +297,9 @@ fn read_engine(
 
 fn read_store(database: &mut Section<'_>, sources: &Sources) -> Result<sqlite::Settings, ConfigError> {
     let mut store = match database.text("url")? {
-        Some(url) => sqlite::Settings::from_url(&url)
-            .map_err(|_| database.error("url", format!("`{url}` is not understood: write sqlite:///absolute/path.db")))?,
+        Some(url) => sqlite::Settings::from_url(&url).map_err(|_| {
+            database.error("url", format!("`{url}` is not understood: write sqlite:///absolute/path.db"))
+        })?,
         None => sqlite::Settings { path: paths::database(sources), synchronous: Synchronous::Full },
     };
     store.synchronous = match database.word("synchronous", &["full", "extra", "normal", "off"])? {
@@ -313,7 +318,10 @@ fn read_log(log: &mut Section<'_>) -> Result<Log, ConfigError> {
         _ => LogFormat::Auto,
     };
     let level = log.text("level")?.unwrap_or_else(|| "info".to_owned());
-    if level.trim().is_empty() || tracing_subscriber::EnvFilter::try_new(&level).is_err() {
+    // A bare word that is no level would be taken for a module, and silence everything else.
+    let is_level = |word: &str| word.trim().parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let words_ok = level.split(',').all(|word| word.contains(['=', '[']) || is_level(word));
+    if !words_ok || tracing_subscriber::EnvFilter::try_new(&level).is_err() {
         let detail = format!(
             "`{level}` is no level: write error, warn, info, debug, trace, off, or directives such as info,taskwright::http=debug"
         );

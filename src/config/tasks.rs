@@ -61,8 +61,9 @@ fn command(section: &mut Section<'_>) -> Result<Vec<String>, ConfigError> {
     let shape = "write [\"program\", \"argument\"] or \"program argument\"";
     let argv = match section.value("command") {
         None => return Err(section.error("command", format!("is missing: {shape}"))),
-        Some(Value::String(line)) => shell_words::split(&line)
-            .map_err(|_| section.error("command", "has a quote that is not closed"))?,
+        Some(Value::String(line)) => {
+            shell_words::split(&line).map_err(|_| section.error("command", "has a quote that is not closed"))?
+        }
         Some(Value::Array(items)) => {
             let words = items.into_iter().map(|item| match item {
                 Value::String(word) => Ok(word),
@@ -136,7 +137,7 @@ fn json(value: Value) -> Result<serde_json::Value, &'static str> {
         Value::Datetime(_) => return Err("holds a date or time, which JSON has not: put it in quotes"),
         Value::Array(items) => items.into_iter().map(json).collect::<Result<Vec<_>, _>>()?.into(),
         Value::Table(table) => {
-            let members = table.into_iter().map(|(key, value)| Ok((key, json(value)?)));
+            let members = table.into_iter().map(|(key, value)| Ok::<_, &str>((key, json(value)?)));
             members.collect::<Result<serde_json::Map<_, _>, _>>()?.into()
         }
     })

@@ -48,7 +48,8 @@ pub(super) fn read(merged: &Merged, value: Option<Value>) -> Result<Vec<Token>, 
         let sha256 = section.required("sha256")?;
         let sha256 = hash(&sha256).ok_or_else(|| {
             // The value is not repeated: it may be the token itself.
-            section.error("sha256", "must be the SHA-256 of the token, 64 hexadecimal digits: printf %s TOKEN | sha256sum")
+            section
+                .error("sha256", "must be the SHA-256 of the token, 64 hexadecimal digits: printf %s TOKEN | sha256sum")
         })?;
         let words = section.texts("scopes")?.ok_or_else(|| section.error("scopes", "is missing"))?;
         if words.is_empty() {
