@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    attempt::{Attempt, AttemptReporter, Signals},
+    attempt::{Attempt, AttemptReporter, Held, Signals},
     catalog, command,
     images::Images,
     lanes::{FinishItem, Lanes},
@@ -153,9 +153,8 @@ impl Runner {
                 self.0.service.spawn(async move {
                     let held = attempt.hold(slot);
                     let end = command::run(&runner.0, &attempt).await;
-                    drop(held);
                     if attempt.end() {
-                        runner.conclude(&attempt, end).await;
+                        runner.conclude(&attempt, end, Some(held)).await;
                     }
                 });
             }
@@ -175,13 +174,11 @@ impl Runner {
             }
         };
         attempt.note_dropped();
-        // The slot is free as soon as the handler has ended, not when that is committed.
-        drop(held);
         if let Some(end) = end
             && attempt.end()
         {
             let end = self.handler_end(&attempt, end);
-            self.conclude(&attempt, end).await;
+            self.conclude(&attempt, end, Some(held)).await;
         }
     }
 
@@ -243,7 +240,7 @@ impl Runner {
             return;
         }
         self.warn_if_stuck(&attempt);
-        self.conclude(&attempt, cut.end(attempt.limits.timeout).into()).await;
+        self.conclude(&attempt, cut.end(attempt.limits.timeout).into(), None).await;
     }
 
     fn warn_if_stuck(&self, attempt: &Arc<Attempt>) {
@@ -264,8 +261,10 @@ impl Runner {
         });
     }
 
-    /// Puts the end of an attempt in line for its commit.
-    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End) {
+    /// Puts the end of an attempt in line for its commit, and gives its slot back: the slot is free as soon as the
+    /// attempt has ended, not when that is committed. The end goes first, so that whoever gets the slot is not seen
+    /// to begin before.
+    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
         bound(&mut end.end);
         let (verdict, _) = attempt.close_reports();
         if end.end == AttemptEnd::Fenced {
@@ -284,6 +283,7 @@ impl Runner {
         let (unless_stopped, if_stopped) = (ending(false), ending(true));
         let again = matches!(unless_stopped.then, Then::Again { .. });
         if again {
+            drop(held.take());
             // The next attempt must not meet what this one has left running; a stop needs no next attempt.
             let mut signals = attempt.signals();
             tokio::select! {
@@ -304,6 +304,7 @@ impl Runner {
             signal: end.signal,
             since: Instant::now(),
         });
+        drop(held);
     }
 }
 
