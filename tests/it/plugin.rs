@@ -1,0 +1,7 @@
+//! The plugin API: handlers as their authors write them.
+
+mod blocking;
+mod controller;
+mod ends;
+mod engine;
+mod registry;
