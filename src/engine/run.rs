@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         AttemptEnd, Conclusion, Ended, ErrorKind, FieldError, InstanceError, Interruption, Json, Micros, Outcome,
-        Standing, Stream, conclude,
+        Standing, Stream, Verdict, conclude, instance::LONGEST_MESSAGE,
     },
     process::Spawner,
     store::{Ending, Then},
@@ -33,6 +33,9 @@ use crate::{
 
 /// The longest delay before a retry.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// The most causes of an error that are kept.
+const MOST_CAUSES: usize = 32;
 
 /// How long a future that is to be dropped may take before its instance ends without it.
 const DROP_PATIENCE: Duration = Duration::from_millis(100);
@@ -262,7 +265,8 @@ impl Runner {
     }
 
     /// Puts the end of an attempt in line for its commit.
-    pub async fn conclude(&self, attempt: &Arc<Attempt>, end: End) {
+    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End) {
+        bound(&mut end.end);
         let (verdict, _) = attempt.close_reports();
         if end.end == AttemptEnd::Fenced {
             self.0.running.remove(attempt);
@@ -325,6 +329,18 @@ pub fn bad_output(errors: Vec<FieldError>, message: String) -> AttemptEnd {
     AttemptEnd::Failed { kind: ErrorKind::Output { errors }, message, permanent: true }
 }
 
+/// Cuts what a task says about its failure to what is kept of it.
+fn bound(end: &mut AttemptEnd) {
+    let cut = |text: &mut String| text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
+    if let AttemptEnd::Failed { kind, message, .. } = end {
+        cut(message);
+        if let ErrorKind::Handler { causes } = kind {
+            causes.truncate(MOST_CAUSES);
+            causes.iter_mut().for_each(cut);
+        }
+    }
+}
+
 fn ending(attempt: &Attempt, end: &AttemptEnd, conclusion: &Conclusion) -> Ending {
     let ended = Ended::of(end, conclusion);
     match conclusion {
@@ -352,7 +368,7 @@ fn retry_delay(first: Duration, attempt: u32) -> Duration {
 }
 
 /// The error of an attempt that a dead daemon left.
-pub fn interrupted(attempt: u32, verdict: Option<crate::domain::Verdict>, attempts_left: bool) -> (Ending, Ending) {
+pub fn interrupted(attempt: u32, verdict: Option<Verdict>, attempts_left: bool) -> (Ending, Ending) {
     let end = AttemptEnd::Interrupted(Interruption::Crash);
     let ending = |stop_requested| {
         let standing = Standing { attempt, attempts_left, stop_requested, verdict: verdict.clone() };
