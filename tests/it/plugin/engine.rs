@@ -93,7 +93,7 @@ async fn the_harness_and_the_engine_say_the_same() {
     registry.register_fn("test", all_sorts);
     let engine = Engine::open(Parts {
         settings: Settings { stop_grace: Duration::from_millis(200), ..Settings::default() },
-        store: Arc::new(SqliteStore::open(&settings).await.expect("a new store opens")) as Arc<dyn Store>,
+        store: Arc::new(SqliteStore::open(settings).await.expect("a new store opens")) as Arc<dyn Store>,
         catalog: Catalog::new(registry.into_handlers().expect("a handler"), Vec::new()).expect("a catalog"),
         program: env!("CARGO_BIN_EXE_taskwright").into(),
         url: "http://127.0.0.1:9".to_owned(),
