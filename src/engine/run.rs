@@ -28,7 +28,7 @@ use crate::{
     },
     process::Spawner,
     store::{Ending, Then},
-    task::erased::HandlerEnd,
+    task::{erased::HandlerEnd, outcome},
 };
 
 /// The longest delay before a retry.
@@ -188,25 +188,9 @@ impl Runner {
         {
             return AttemptEnd::Interrupted(Interruption::Shutdown).into();
         }
-        match end {
-            HandlerEnd::Returned(value) => returned(attempt, value, self.0.output_limit),
-            HandlerEnd::Stopped => AttemptEnd::Stopped.into(),
-            HandlerEnd::Failed { message, causes, permanent } => {
-                AttemptEnd::Failed { kind: ErrorKind::Handler { causes }, message, permanent }.into()
-            }
-            HandlerEnd::Panicked { message, location } => {
-                AttemptEnd::Failed { kind: ErrorKind::Panic { location }, message, permanent: false }.into()
-            }
-            HandlerEnd::InvalidInputs(errors) => AttemptEnd::Failed {
-                kind: ErrorKind::InvalidInputs { errors },
-                message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
-                permanent: true,
-            }
-            .into(),
-            HandlerEnd::InvalidOutput(detail) => {
-                bad_output(vec![FieldError::new("", detail)], "the value returned cannot be written as JSON".into())
-                    .into()
-            }
+        match outcome::attempt_end(end) {
+            (AttemptEnd::Returned, output) => returned(attempt, output, self.0.output_limit),
+            (end, _) => end.into(),
         }
     }
 
@@ -310,13 +294,11 @@ impl Runner {
 
 /// The end of an attempt that returned `value`.
 pub fn returned(attempt: &Attempt, value: Option<Json>, limit: usize) -> End {
-    let output = value.map(|value| if value.is_object() { value } else { value.into_result_object() });
-    if let Some(output) = &output {
-        let size = output.as_str().len();
-        if size > limit {
-            let detail = format!("the output is {size} bytes long; limits.output allows {limit}");
-            return bad_output(vec![FieldError::new("", detail.clone())], detail).into();
-        }
+    let output = outcome::returned_output(value);
+    if let Some(size) = output.as_ref().map(|output| output.as_str().len())
+        && size > limit
+    {
+        return outcome::output_too_large(size, limit).into();
     }
     let last = output.clone().or_else(|| attempt.last_output());
     if let Some(Err(errors)) = last.as_ref().map(|output| attempt.task.check_output(output)) {
