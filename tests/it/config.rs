@@ -47,7 +47,9 @@ fn the_example_says_the_defaults() {
 fn uncommented() -> String {
     let looks_like_a_key = |line: &str| {
         line.starts_with("[[")
-            || line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+            || line
+                .split_once(" = ")
+                .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
     };
     let bare = |line: &str| line.trim_start_matches(['#', ' ']).to_owned();
     EXAMPLE

@@ -6,4 +6,5 @@ mod config;
 mod layers;
 mod ledger;
 mod process;
+mod serve;
 mod support;
