@@ -81,7 +81,7 @@ impl Server {
     /// # Errors
     /// [`StartError`]; everything that was opened is closed again.
     pub async fn open(config: &Config, catalog: Catalog, program: PathBuf) -> Result<Server, StartError> {
-        let store = Arc::new(SqliteStore::open(&config.store).await?);
+        let store = Arc::new(SqliteStore::open(config.store.clone()).await?);
         match Server::open_on(config, catalog, program, Arc::clone(&store) as Arc<dyn Store>).await {
             Ok(server) => Ok(server),
             Err(error) => {

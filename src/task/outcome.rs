@@ -28,14 +28,15 @@ pub fn attempt_end(end: HandlerEnd) -> (AttemptEnd, Option<Json>) {
             message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
             permanent: true,
         },
-        HandlerEnd::InvalidOutput(detail) => invalid_output("the output cannot be written as JSON", detail),
+        HandlerEnd::InvalidOutput(detail) => invalid_output("the value returned cannot be written as JSON", detail),
     };
     (end, None)
 }
 
 /// The end of an attempt that returned more than `limit` bytes of output.
 pub fn output_too_large(size: usize, limit: usize) -> AttemptEnd {
-    invalid_output("the output is too large", format!("{size} bytes long; limits.output allows {limit}"))
+    let detail = format!("the output is {size} bytes long; limits.output allows {limit}");
+    invalid_output(&detail.clone(), detail)
 }
 
 fn invalid_output(message: &str, detail: String) -> AttemptEnd {

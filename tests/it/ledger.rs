@@ -57,7 +57,7 @@ impl Bench {
     async fn new() -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = SqliteSettings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Full };
-        let store = FaultyStore::over(Arc::new(SqliteStore::open(&settings).await.expect("a new store opens")));
+        let store = FaultyStore::over(Arc::new(SqliteStore::open(settings).await.expect("a new store opens")));
         let definition = |id: &str| Definition::new(id.parse().expect("an id"), Workload::Local, Source::Compiled);
         let handler = |at_once| Arc::new(Waits { at_once }) as Arc<dyn ErasedHandler>;
         let handlers = vec![

@@ -1,105 +1,188 @@
-//! Everything wrong that a stored state can show.
+//! What fsck looks for: everything wrong that the stored state can show.
 
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row, SqliteConnection};
 
-use super::error::store_error;
-use crate::store::{Finding, StoreError};
+use super::{
+    codec::{from_json, labels_of},
+    fault::of_read,
+    readers::Readers,
+    statement::{Arguments, count, fetch},
+};
+use crate::{
+    domain::{InstanceError, Verdict},
+    store::{Finding, StoreError},
+};
 
-/// The most findings of one kind that are told.
-const MOST: i64 = 100;
+/// The most findings of one kind.
+const MOST: usize = 100;
 
-/// What must not be there: a query for the numbers of instances, and what is wrong with them.
-const RULES: &[(&str, &str)] = &[
-    ("SELECT number FROM instances WHERE status NOT BETWEEN 0 AND 4", "has a status that does not exist"),
-    ("SELECT number FROM instances WHERE status >= 2 AND finished_at IS NULL", "is done without finished_at"),
-    ("SELECT number FROM instances WHERE status < 2 AND finished_at IS NOT NULL", "has finished_at and is not done"),
-    ("SELECT number FROM instances WHERE finished_at < started_at", "ended before it began"),
+/// Each selects the numbers of the instances of which its text is true.
+const RULES: [(&str, &str); 22] = [
+    ("is done without finished_at", "FROM instances WHERE status >= 2 AND finished_at IS NULL"),
+    ("has finished_at and is not done", "FROM instances WHERE status < 2 AND finished_at IS NOT NULL"),
+    ("finished before it started", "FROM instances WHERE finished_at < started_at"),
     (
-        "SELECT number FROM instances WHERE status = 1 AND (attempt < 1 OR started_at IS NULL OR node IS NULL)",
         "runs without attempt, started_at or node",
-    ),
-    ("SELECT number FROM instances WHERE (status = 3) <> (error IS NOT NULL)", "has an error and did not fail, or the reverse"),
-    ("SELECT number FROM instances WHERE error IS NOT NULL AND NOT json_valid(error)", "has an unreadable error"),
-    ("SELECT number FROM instances WHERE attempt > max_attempts", "has had more attempts than allowed"),
-    ("SELECT number FROM instances WHERE attempt > 0 AND (started_at IS NULL OR node IS NULL)", "has an attempt that never began"),
-    ("SELECT number FROM instances WHERE progress NOT BETWEEN 0 AND 1", "has progress outside 0 to 1"),
-    ("SELECT number FROM instances WHERE status = 0 AND stop_requested_at IS NOT NULL", "is pending although a stop was requested"),
-    ("SELECT number FROM instances WHERE (stop_requested_at IS NULL) <> (stop_deadline IS NULL)", "has half a stop"),
-    ("SELECT number FROM instances WHERE status <> 0 AND ready", "is ready to run and not pending"),
-    ("SELECT number FROM instances WHERE version < 1", "has no version"),
-    ("SELECT number FROM instances WHERE verdict NOT BETWEEN 2 AND 4", "has a verdict that does not exist"),
-    (
-        "SELECT number FROM instances WHERE labels IS NOT NULL AND NOT json_valid(labels)",
-        "has unreadable labels",
+        "FROM instances INDEXED BY instances_status WHERE status = 1 AND (attempt < 1 OR started_at IS NULL OR node IS NULL)",
     ),
     (
-        "SELECT i.number FROM instances AS i LEFT JOIN inputs AS p ON p.number = i.number WHERE p.number IS NULL",
-        "has no inputs",
+        "has an attempt without started_at or node",
+        "FROM instances WHERE attempt > 0 AND (started_at IS NULL OR node IS NULL)",
     ),
     (
-        "SELECT number FROM inputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'",
-        "has inputs that are no JSON object",
+        "has started_at or node without an attempt",
+        "FROM instances WHERE attempt = 0 AND (started_at IS NOT NULL OR node IS NOT NULL)",
+    ),
+    ("failed without an error", "FROM instances INDEXED BY instances_status WHERE status = 3 AND error IS NULL"),
+    ("has an error and did not fail", "FROM instances WHERE status <> 3 AND error IS NOT NULL"),
+    ("completed without an attempt", "FROM instances INDEXED BY instances_status WHERE status = 2 AND attempt < 1"),
+    (
+        "has more attempts than max_attempts",
+        "FROM instances WHERE attempt > max_attempts OR attempt < 0 OR max_attempts < 1",
+    ),
+    ("is marked ready and is not pending", "FROM instances INDEXED BY instances_ready WHERE ready = 1 AND status <> 0"),
+    ("has a progress outside 0 to 1", "FROM instances WHERE NOT (progress BETWEEN 0.0 AND 1.0)"),
+    (
+        "is pending although a stop was requested",
+        "FROM instances INDEXED BY instances_status WHERE status = 0 AND stop_requested_at IS NOT NULL",
+    ),
+    ("has half a stop", "FROM instances WHERE (stop_requested_at IS NULL) <> (stop_deadline IS NULL)"),
+    (
+        "has a queue_timeout without a deadline, or the reverse",
+        "FROM instances WHERE (queue_timeout IS NULL) <> (queue_deadline IS NULL)",
+    ),
+    ("has a version below 1", "FROM instances WHERE version < 1"),
+    (
+        "waits for another attempt without a record of the last",
+        "FROM instances i INDEXED BY instances_status WHERE \
+        i.status = 0 AND i.attempt > 0 AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.number = i.number AND a.attempt = i.attempt)",
+    ),
+    ("has no inputs", "FROM instances i WHERE NOT EXISTS (SELECT 1 FROM inputs p WHERE p.number = i.number)"),
+    ("has inputs that are no JSON object", "FROM inputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
+    ("has an output that is no JSON object", "FROM outputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
+    (
+        "has records of attempts that it never had, or of one that runs",
+        "FROM attempts a JOIN instances i ON i.number = a.number WHERE a.attempt > i.attempt OR a.attempt < 1 \
+         OR (i.status = 1 AND a.attempt = i.attempt)",
     ),
     (
-        "SELECT number FROM outputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'",
-        "has an output that is no JSON object",
-    ),
-    ("SELECT number FROM inputs WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left inputs"),
-    ("SELECT number FROM outputs WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left an output"),
-    ("SELECT DISTINCT number FROM logs WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left a log"),
-    ("SELECT number FROM log_losses WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left a count of lost lines"),
-    ("SELECT DISTINCT number FROM attempts WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left attempts"),
-    ("SELECT DISTINCT number FROM labels WHERE number NOT IN (SELECT number FROM instances)", "is gone and has left labels"),
-    ("SELECT DISTINCT number FROM logs WHERE NOT json_valid(lines) OR last < first", "has an unreadable log"),
-    (
-        "SELECT DISTINCT a.number FROM logs AS a JOIN logs AS b ON b.number = a.number AND b.first > a.first AND b.first <= a.last",
-        "has log chunks that overlap",
-    ),
-    (
-        "SELECT DISTINCT a.number FROM attempts AS a JOIN instances AS i ON i.number = a.number WHERE a.attempt > i.attempt",
-        "has a record of an attempt that it did not have",
-    ),
-    ("SELECT DISTINCT number FROM attempts WHERE finished_at < started_at", "has an attempt that ended before it began"),
-    (
-        "SELECT i.number FROM instances AS i WHERE (SELECT count(*) FROM labels AS l WHERE l.number = i.number)
-           <> (SELECT count(*) FROM json_each(iif(json_valid(i.labels), i.labels, '{}')))",
-        "has labels that the index does not have, or the reverse",
-    ),
-    (
-        "SELECT DISTINCT i.number FROM instances AS i, json_each(iif(json_valid(i.labels), i.labels, '{}')) AS j
-         WHERE i.labels IS NOT NULL
-           AND NOT EXISTS (SELECT 1 FROM labels AS l WHERE l.key = j.key AND l.value = j.value AND l.number = i.number)",
-        "has a label that the index does not have",
-    ),
-    (
-        "SELECT DISTINCT n.value FROM idempotency AS k, json_each(iif(json_valid(k.numbers), k.numbers, '[0]')) AS n
-         WHERE n.value NOT IN (SELECT number FROM instances)",
-        "is gone and has left an idempotency key",
+        "has a log that is no JSON",
+        "FROM logs WHERE NOT json_valid(body) OR last < first OR json_array_length(body) <> last - first + 1",
     ),
 ];
 
-/// Reads everything, in one transaction, so that a running daemon's writes are seen whole or not at all.
-pub async fn check(readers: &SqlitePool) -> Result<Vec<Finding>, StoreError> {
-    let mut findings = Vec::new();
-    let mut transaction = readers.begin().await.map_err(store_error)?;
-    let integrity: Vec<String> =
-        sqlx::query_scalar("PRAGMA integrity_check(100)").fetch_all(&mut *transaction).await.map_err(store_error)?;
-    let damaged = integrity != ["ok"];
-    if damaged {
-        findings.extend(integrity.into_iter().map(|detail| Finding { instance: None, detail }));
+/// Tables whose rows belong to an instance.
+const PARTS: [(&str, &str); 6] = [
+    ("inputs", "SELECT number FROM inputs"),
+    ("an output", "SELECT number FROM outputs"),
+    ("labels", "SELECT DISTINCT number FROM labels"),
+    ("attempts", "SELECT DISTINCT number FROM attempts"),
+    ("logs", "SELECT DISTINCT number FROM logs"),
+    ("lost lines", "SELECT number FROM log_losses"),
+];
+
+/// Everything wrong with the stored state.
+pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError> {
+    let mut reader = readers.take().await?;
+    let mut findings = integrity(&mut reader).await.map_err(of_read)?;
+    if !findings.is_empty() {
+        // Rows of a damaged file would tell the same damage many times over, or nothing.
+        return Ok(findings);
     }
-    for (query, detail) in RULES {
-        let text = format!("SELECT * FROM ({query}) LIMIT {MOST}");
-        let rows = match sqlx::query(sqlx::AssertSqlSafe(text)).fetch_all(&mut *transaction).await {
-            Ok(rows) => rows,
-            // Said already, and why the rest cannot be read.
-            Err(_) if damaged => continue,
-            Err(error) => return Err(store_error(error)),
-        };
-        for row in rows {
-            let number: i64 = row.try_get(0).map_err(store_error)?;
-            findings.push(Finding { instance: Some(number.unsigned_abs()), detail: (*detail).to_owned() });
+    let read = async {
+        for (what, rest) in RULES {
+            let sql = format!("SELECT number {rest} LIMIT {MOST}")
+                .replace("SELECT number FROM attempts a", "SELECT a.number FROM attempts a");
+            findings.extend(numbers(&mut reader, sql).await?.into_iter().map(|number| finding(number, what)));
+        }
+        for (what, all) in PARTS {
+            let sql =
+                format!("SELECT number FROM ({all}) WHERE number NOT IN (SELECT number FROM instances) LIMIT {MOST}");
+            let what = format!("does not exist, and has {what}");
+            findings.extend(numbers(&mut reader, sql).await?.into_iter().map(|number| finding(number, &what)));
+        }
+        keys(&mut reader, &mut findings).await?;
+        labels(&mut reader, &mut findings).await?;
+        values(&mut reader, &mut findings).await
+    };
+    read.await.map_err(of_read)?;
+    Ok(findings)
+}
+
+fn finding(instance: u64, detail: &str) -> Finding {
+    Finding { instance: Some(instance), detail: detail.to_owned() }
+}
+
+/// The file itself: pages, indexes, constraints.
+async fn integrity(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+    let rows = fetch(connection, "PRAGMA integrity_check(100)", Arguments::default()).await?;
+    let mut findings = Vec::new();
+    for row in rows {
+        let detail: String = row.try_get(0)?;
+        if detail != "ok" {
+            findings.push(Finding { instance: None, detail: format!("database file: {detail}") });
         }
     }
     Ok(findings)
+}
+
+async fn numbers(connection: &mut SqliteConnection, sql: String) -> Result<Vec<u64>, sqlx::Error> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false).fetch_all(connection).await?;
+    rows.iter().map(|row| count(row, 0)).collect()
+}
+
+/// Idempotency keys of which no instance is left.
+async fn keys(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
+    let sql = "SELECT key, first_number FROM idempotency k WHERE NOT EXISTS (SELECT 1 FROM instances i \
+        WHERE i.number BETWEEN k.first_number AND k.first_number + k.instances - 1) LIMIT 100";
+    for row in fetch(connection, sql, Arguments::default()).await? {
+        let key: String = row.try_get(0)?;
+        findings
+            .push(finding(count(&row, 1)?, &format!("does not exist, and the idempotency key `{key}` stands for it")));
+    }
+    Ok(())
+}
+
+/// Labels as rows against labels as the instance tells them.
+async fn labels(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
+    let sql = "SELECT number FROM (\
+        SELECT i.number, e.key AS key, e.value AS value FROM instances i, json_each(i.labels) e WHERE i.labels IS NOT NULL \
+        AND json_valid(i.labels) EXCEPT SELECT number, key, value FROM labels) \
+        UNION SELECT number FROM (SELECT l.number, l.key, l.value FROM labels l JOIN instances n ON n.number = l.number \
+        EXCEPT SELECT i.number, e.key, e.value FROM instances i, json_each(i.labels) e WHERE i.labels IS NOT NULL \
+        AND json_valid(i.labels)) LIMIT 100";
+    for row in fetch(connection, sql, Arguments::default()).await? {
+        findings.push(finding(count(&row, 0)?, "has other labels than it can be found by"));
+    }
+    Ok(())
+}
+
+/// Columns of JSON that must read as what they stand for.
+async fn values(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
+    let sql = "SELECT number, error, verdict, labels FROM instances WHERE number > ? \
+        AND (error IS NOT NULL OR verdict IS NOT NULL OR labels IS NOT NULL) ORDER BY number LIMIT 1000";
+    let mut after = 0;
+    let first = findings.len();
+    loop {
+        let mut arguments = Arguments::default();
+        arguments.add_count(after)?;
+        let rows = fetch(connection, sql, arguments).await?;
+        for row in &rows {
+            after = count(row, 0)?;
+            let error: Option<&str> = row.try_get(1)?;
+            let verdict: Option<&str> = row.try_get(2)?;
+            if error.is_some_and(|text| from_json::<InstanceError>(text).is_err()) {
+                findings.push(finding(after, "has an error that cannot be read"));
+            }
+            if verdict.is_some_and(|text| from_json::<Verdict>(text).is_err()) {
+                findings.push(finding(after, "has a verdict that cannot be read"));
+            }
+            if labels_of(row.try_get(3)?).is_err() {
+                findings.push(finding(after, "has labels that cannot be read"));
+            }
+        }
+        if rows.is_empty() || findings.len() - first >= MOST {
+            return Ok(());
+        }
+    }
 }

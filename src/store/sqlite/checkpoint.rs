@@ -1,93 +1,142 @@
-//! Moves the write-ahead log into the database file, beside the commits and never inside one.
+//! Brings the log (WAL) into the database file, beside the commits and never inside one.
+//!
+//! SQLite does not say how long the log has grown without being asked, and asking costs a statement. So the pages
+//! that a batch writes are estimated, and a checkpoint is tried whenever about 4 MiB have come together; its answer
+//! tells how long the log really is. Nothing happens while nothing is committed.
 
 use std::{
+    io,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
+    thread,
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::sync::mpsc;
+use sqlx::{Row, SqliteConnection};
 
-/// A checkpoint begins when so many pages were written since the last: about 4 MiB.
-const EVERY_PAGES: u64 = 1000;
-/// From this size on (about 64 MiB) one is made that also begins the log anew: readers would let it grow for ever.
-const LARGE_PAGES: i64 = 16_000;
+use super::{commit::Writer, connection};
+use crate::store::Batch;
 
-/// A connection of its own, on a thread of its own.
-pub struct Checkpointer {
-    rows: AtomicU64,
-    wake: std::sync::Mutex<Option<mpsc::Sender<()>>>,
-    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+/// Pages of 4 KiB in the log from which on a checkpoint is tried.
+const PASSIVE: u64 = 1024;
+/// Pages in the log from which on it is cut, even if commits have to wait for that.
+const TRUNCATE: i64 = 16 * 1024;
+
+enum Job {
+    /// The log has grown.
+    Checkpoint,
+    /// A caller left in the middle of a commit.
+    Abandoned,
+}
+
+/// The thread that runs checkpoints.
+pub(super) struct Checkpointer {
+    /// None once it is closed.
+    jobs: Mutex<Option<SyncSender<Job>>>,
+    ended: tokio::sync::Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    pages: AtomicU64,
+    waiting: Arc<AtomicBool>,
 }
 
 impl Checkpointer {
-    /// Starts one.
-    pub async fn start(options: SqliteConnectOptions) -> Result<Arc<Self>, sqlx::Error> {
-        // One wake-up is enough: it covers everything written before it.
-        let (wake, woken) = mpsc::channel(1);
-        let connection = options.connect().await?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(sqlx::Error::Io)?;
-        let thread = std::thread::Builder::new()
-            .name("checkpoint".into())
-            .spawn(move || runtime.block_on(run(connection, woken)))
-            .map_err(sqlx::Error::Io)?;
-        Ok(Arc::new(Checkpointer {
-            rows: AtomicU64::new(0),
-            wake: std::sync::Mutex::new(Some(wake)),
-            thread: std::sync::Mutex::new(Some(thread)),
-        }))
-    }
-
-    /// One that does nothing, for a store that is only read.
-    pub fn none() -> Arc<Self> {
-        Arc::new(Checkpointer {
-            rows: AtomicU64::new(0),
-            wake: std::sync::Mutex::new(None),
-            thread: std::sync::Mutex::new(None),
+    pub(super) fn start(
+        connection: SqliteConnection,
+        writer: Arc<tokio::sync::Mutex<Writer>>,
+    ) -> io::Result<Checkpointer> {
+        let (jobs, queue) = sync_channel(4);
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let waiting = Arc::new(AtomicBool::new(false));
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let is_waiting = Arc::clone(&waiting);
+        thread::Builder::new().name("sqlite-keeper".to_owned()).spawn(move || {
+            runtime.block_on(run(connection, &writer, &queue, &is_waiting));
+            // Nobody may be waiting.
+            let _ = end.send(());
+        })?;
+        Ok(Checkpointer {
+            jobs: Mutex::new(Some(jobs)),
+            ended: tokio::sync::Mutex::new(Some(ended)),
+            pages: AtomicU64::new(0),
+            waiting,
         })
     }
 
-    /// Notes that a commit wrote about so many pages.
-    pub fn wrote(&self, pages: u64) {
-        if self.rows.fetch_add(pages, Ordering::Relaxed) + pages >= EVERY_PAGES {
-            self.rows.store(0, Ordering::Relaxed);
-            let wake = self.wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(wake) = &*wake {
-                // Full means that one is asked for already.
-                let _ = wake.try_send(());
+    /// Takes note of what `batch` has added to the log.
+    pub(super) fn committed(&self, batch: &Batch) {
+        let pages = self.pages.fetch_add(pages(batch), Ordering::Relaxed);
+        if pages >= PASSIVE && !self.waiting.swap(true, Ordering::AcqRel) {
+            self.pages.store(0, Ordering::Relaxed);
+            self.send(Job::Checkpoint);
+        }
+    }
+
+    /// Has the transaction rolled back that a caller left.
+    pub(super) fn abandoned(&self) {
+        self.send(Job::Abandoned);
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
+            match jobs.try_send(job) {
+                // Enough is waiting; the next commit rolls back by itself.
+                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
             }
         }
     }
 
-    /// Lets the thread end.
-    pub fn stop(&self) {
-        drop(self.wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
-    }
-
-    /// The thread, to be joined after [`Checkpointer::stop`].
-    pub fn take_thread(&self) -> Option<JoinHandle<()>> {
-        self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    /// Waits for the checkpoint that runs, then closes the connection.
+    pub(super) async fn close(&self) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = self.ended.lock().await.take() {
+            // An error means that the thread has ended already.
+            let _ = ended.await;
+        }
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut woken: mpsc::Receiver<()>) {
-    while woken.recv().await.is_some() {
-        if let Err(error) = checkpoint(&mut connection).await {
-            // The log only grows; the next one may work, and commits say for themselves what is wrong.
-            tracing::warn!(%error, "the write-ahead log could not be moved into the database file");
+async fn run(
+    mut connection: SqliteConnection,
+    writer: &tokio::sync::Mutex<Writer>,
+    queue: &Receiver<Job>,
+    waiting: &AtomicBool,
+) {
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Abandoned => writer.lock().await.abandon().await,
+            Job::Checkpoint => {
+                if let Err(error) = checkpoint(&mut connection).await {
+                    // What is in the log is safe there, and the next one may succeed.
+                    tracing::warn!(%error, "a checkpoint of the store failed");
+                }
+                waiting.store(false, Ordering::Release);
+            }
         }
     }
-    let _ = connection.close().await;
+    connection::close(connection).await;
 }
 
 async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await?;
-    let pages: i64 = row.try_get(1)?;
-    if pages > LARGE_PAGES {
-        sqlx::query("PRAGMA wal_checkpoint(RESTART)").fetch_one(&mut *connection).await?;
+    let in_log: i64 = row.try_get(1)?;
+    // Under steady load a passive checkpoint never finds the log at rest, so that it is never used from its start
+    // again. Most of it is in the database file now: what is left takes few milliseconds, in which commits wait.
+    if in_log >= TRUNCATE {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// About how many pages `batch` has written.
+fn pages(batch: &Batch) -> u64 {
+    let new = batch.starts.iter().flat_map(|start| &start.instances);
+    let output = |output: &Option<Option<crate::domain::Json>>| {
+        output.as_ref().and_then(Option::as_ref).map_or(0, |json| json.as_str().len())
+    };
+    let bytes: usize = new.clone().map(|instance| instance.inputs.as_str().len() + 300).sum::<usize>()
+        + batch.finishes.iter().map(|finish| output(&finish.output) + 300).sum::<usize>()
+        + batch.reports.iter().map(|report| output(&report.output) + 300).sum::<usize>()
+        + batch.logs.iter().flat_map(|chunk| &chunk.lines).map(|line| line.text.len() + 30).sum::<usize>();
+    8 + bytes as u64 / 3000
 }

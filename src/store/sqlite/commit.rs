@@ -1,65 +1,146 @@
-//! One batch as one transaction: the sections in their order, each a statement over many rows.
+//! One batch as one transaction.
+//!
+//! Sections run in the order that the batch documents, with one liberty: candidates for claims are looked up before
+//! the new instances are inserted, and new instances that run at once are inserted as running. That is what
+//! inserting, promoting and then claiming would give, for half the work: a new instance can neither be due for a
+//! promotion in its own batch nor stand before an older one of its priority.
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::{Writer, claim, error::commit_error, finish, logs, start, stop};
+use super::{
+    Writing, claims, connection, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
+    statement::execute, stops,
+};
 use crate::store::{Batch, CommitError, Committed};
 
-/// Writes `batch` and answers when COMMIT has synced it.
-pub async fn commit(writer: &mut Writer, batch: &Batch) -> Result<Committed, CommitError> {
-    let mut transaction =
-        writer.connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| commit_error(error, false))?;
-    let mut next = writer.next;
-    match sections(&mut transaction, batch, &mut next).await {
-        Ok(committed) => {
-            transaction.commit().await.map_err(|error| commit_error(error, true))?;
-            writer.next = next;
-            Ok(committed)
+/// The connection that writes, and what it knows.
+pub(super) struct Writer {
+    connection: Option<SqliteConnection>,
+    /// A transaction may be open: it was begun, and not yet seen to end.
+    in_transaction: bool,
+    /// The last number given to an instance, as committed.
+    last_number: u64,
+    /// A commit failed for good; nothing is written any more.
+    failed: bool,
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection, last_number: u64) -> Self {
+        Writer { connection: Some(connection), in_transaction: false, last_number, failed: false }
+    }
+
+    /// Ends a transaction that a caller left by going away.
+    pub(super) async fn abandon(&mut self) {
+        if let Some(connection) = &mut self.connection
+            && self.in_transaction
+            && roll_back(connection).await.is_ok()
+        {
+            self.in_transaction = false;
         }
-        Err(error) => {
-            let error = commit_error(error, false);
-            match transaction.rollback().await {
-                Ok(()) => Err(error),
-                // A full disk rolls back by itself, and then there is nothing left to roll back.
-                Err(rollback) if super::error::code(&rollback) == Some(1) => Err(error),
-                Err(rollback) => Err(commit_error(rollback, false)),
+    }
+
+    /// Closes the connection.
+    pub(super) async fn close(&mut self) {
+        self.abandon().await;
+        if let Some(connection) = self.connection.take() {
+            connection::close(connection).await;
+        }
+    }
+}
+
+/// Writes `batch`.
+pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed, CommitError> {
+    let mut writer = Caller { writer: writing.writer.lock().await, writing };
+    let outcome = transact(&mut writer.writer, batch).await;
+    if matches!(outcome, Err(CommitError::Fatal(_))) {
+        writer.writer.failed = true;
+    }
+    if outcome.is_ok() {
+        writing.checkpointer.committed(batch);
+    }
+    outcome
+}
+
+/// The caller of a commit. Should it go away in the middle, the transaction is rolled back in its stead.
+struct Caller<'a> {
+    writer: tokio::sync::MutexGuard<'a, Writer>,
+    writing: &'a Writing,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        if self.writer.in_transaction {
+            self.writing.checkpointer.abandoned();
+        }
+    }
+}
+
+async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, CommitError> {
+    if writer.failed {
+        return Err(CommitError::Fatal("an earlier commit failed for good".into()));
+    }
+    let Some(connection) = &mut writer.connection else {
+        return Err(CommitError::NotCommitted("the store is closed".into()));
+    };
+    if writer.in_transaction {
+        roll_back(connection).await?;
+    }
+    writer.in_transaction = true;
+    let mut last_number = writer.last_number;
+    let (error, stage) = match sections(connection, batch, &mut last_number).await {
+        Ok(committed) => match execute(connection, "COMMIT").await {
+            Ok(()) => {
+                writer.in_transaction = false;
+                writer.last_number = last_number;
+                return Ok(committed);
             }
-        }
+            Err(error) => (error, Stage::Commit),
+        },
+        Err(error) => (error, Stage::Statement),
+    };
+    let error = fault::of_commit(error, stage);
+    if matches!(error, CommitError::Fatal(_)) {
+        // Whatever a rollback did now, nobody could trust it.
+        return Err(error);
+    }
+    roll_back(connection).await?;
+    writer.in_transaction = false;
+    Err(error)
+}
+
+async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError> {
+    match execute(connection, "ROLLBACK").await {
+        Err(error) if !fault::is_already_rolled_back(&error) => Err(CommitError::Fatal(error.into())),
+        _ => Ok(()),
     }
 }
 
-async fn sections(connection: &mut SqliteConnection, batch: &Batch, next: &mut u64) -> Result<Committed, sqlx::Error> {
-    let mut committed = Committed::default();
-    if !batch.logs.is_empty() {
-        logs::write(connection, &batch.logs).await?;
-    }
-    if !batch.finishes.is_empty() {
-        committed.finishes = finish::finish(connection, batch).await?;
-    }
-    if !batch.reports.is_empty() {
-        committed.reports = finish::report(connection, batch).await?;
-    }
-    if !batch.stops.is_empty() {
-        committed.stops = stop::stop(connection, batch).await?;
-    }
-    if !batch.starts.is_empty() {
-        committed.starts = start::start(connection, batch, next).await?;
-    }
-    if batch.promote {
-        claim::promote(connection, batch, &mut committed).await?;
-    }
-    if let Some(claims) = &batch.claims {
-        committed.claimed = claim::claim(connection, batch, claims).await?;
-    }
-    Ok(committed)
-}
-
-/// About how many pages of the log `batch` wrote.
-pub fn pages(batch: &Batch) -> u64 {
-    let inputs: usize =
-        batch.starts.iter().flat_map(|start| &start.instances).map(|new| new.inputs.as_str().len() + 600).sum();
-    let logs: usize = batch.logs.iter().flat_map(|chunk| &chunk.lines).map(|line| line.text.len() + 64).sum();
-    let rows = batch.finishes.len() + batch.reports.len() + batch.stops.len();
-    // A commit writes each page that it touched once, whole: few rows touch a page each, many share them.
-    ((inputs + logs + rows * 200) / 2048 + 8) as u64
+async fn sections(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    last_number: &mut u64,
+) -> Result<Committed, sqlx::Error> {
+    // A write lock from the start: one that is taken later is refused at once where another process holds it.
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    log_writes::write(connection, batch).await?;
+    let finishes = finishes::write(connection, batch).await?;
+    let reports = reports::write(connection, batch).await?;
+    let stops = stops::write(connection, batch).await?;
+    let (expired, promoted) =
+        if batch.promote { promotions::write(connection, batch).await? } else { Default::default() };
+    let planned = starts::plan(connection, batch, last_number).await?;
+    let claimed = claims::choose(connection, batch, planned.new).await?;
+    starts::write(connection, batch, &claimed.new).await?;
+    claims::write(connection, batch, &claimed).await?;
+    let next_due = if batch.promote { promotions::next_due(connection).await? } else { None };
+    Ok(Committed {
+        finishes,
+        reports,
+        stops,
+        starts: planned.outcomes,
+        expired,
+        promoted,
+        claimed: claimed.claimed,
+        next_due,
+    })
 }

@@ -1,107 +1,118 @@
-//! The store on SQLite: one writer, a few readers, checkpoints on a connection of their own.
+//! The store on SQLite: one file, one daemon, every commit synced.
+//!
+//! One connection writes, in transactions of a few statements over many rows; a few others read. Each
+//! connection of sqlx lives on a thread of its own, so that no caller's runtime ever blocks on the disk.
+//! Checkpoints run on a connection of their own and never inside a commit.
 
 mod check;
 mod checkpoint;
-mod claim;
+mod claims;
+mod codec;
 mod commit;
-mod error;
-mod finish;
-mod logs;
+mod connection;
+mod fault;
+mod finishes;
+mod header;
+mod idempotency;
+mod instances;
+mod list;
+mod log_reads;
+mod log_writes;
 mod open;
-mod read;
-mod row;
-mod start;
+mod promotions;
+mod readers;
+mod reports;
+mod settings;
+mod starts;
 mod statement;
-mod stop;
+mod stops;
 
 use std::{
     fs::File,
-    sync::{Arc, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection as _, SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
 
-pub use open::{Settings, Synchronous};
+pub use settings::{Settings, Synchronous};
 
-use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError};
+use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
 use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 use checkpoint::Checkpointer;
+use commit::Writer;
+use readers::Readers;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
-    writer: Mutex<Option<Writer>>,
-    readers: SqlitePool,
-    checkpointer: Arc<Checkpointer>,
     identity: Identity,
-    /// Held until the store is closed: a second daemon refuses.
-    lock: std::sync::Mutex<Option<File>>,
+    readers: Readers,
+    /// None where the store was opened for reading only.
+    writing: Option<Writing>,
 }
 
-/// The one connection that writes.
-struct Writer {
-    connection: SqliteConnection,
-    /// The number of the next instance. Only we give numbers out, so no statement must be asked for them.
-    next: u64,
+/// What only the daemon has.
+struct Writing {
+    writer: Arc<tokio::sync::Mutex<Writer>>,
+    checkpointer: Checkpointer,
+    /// Held until everything else is closed.
+    lock: Mutex<Option<File>>,
 }
 
 impl SqliteStore {
-    fn new(
-        connection: SqliteConnection,
-        readers: SqlitePool,
-        checkpointer: Arc<Checkpointer>,
-        identity: Identity,
-        next: u64,
-        lock: Option<File>,
-    ) -> Self {
-        SqliteStore {
-            writer: Mutex::new(Some(Writer { connection, next })),
-            readers,
-            checkpointer,
-            identity,
-            lock: std::sync::Mutex::new(lock),
-        }
+    /// Opens the store for a daemon: locks it, creates or migrates it, counts the boot.
+    ///
+    /// # Errors
+    /// [`OpenError`]. A file that is in use, newer, damaged or something else is left as it is.
+    pub async fn open(settings: Settings) -> Result<SqliteStore, OpenError> {
+        open::for_daemon(&settings).await
+    }
+
+    /// Opens the store for reading only, beside a running daemon or without one. Commits are refused.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_for_check(path: impl Into<PathBuf>) -> Result<SqliteStore, OpenError> {
+        open::for_check(&path.into()).await
     }
 }
 
 impl Store for SqliteStore {
     fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
-            let writer = writer.as_mut().ok_or_else(|| CommitError::Fatal("the store is closed".into()))?;
-            let committed = commit::commit(writer, batch).await?;
-            self.checkpointer.wrote(commit::pages(batch));
-            Ok(committed)
+            let Some(writing) = &self.writing else {
+                return Err(CommitError::Refused("the store was opened for reading only".into()));
+            };
+            commit::commit(writing, batch).await
         })
     }
 
     fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
-        Box::pin(read::get(&self.readers, keys))
+        Box::pin(instances::get(&self.readers, keys))
     }
 
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
-        Box::pin(read::list(&self.readers, query))
+        Box::pin(list::list(&self.readers, query))
     }
 
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
-        Box::pin(logs::read(&self.readers, query))
+        Box::pin(log_reads::lines(&self.readers, query))
     }
 
     fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
-        Box::pin(logs::extent(&self.readers, instance))
+        Box::pin(log_reads::extent(&self.readers, instance))
     }
 
     fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>> {
-        Box::pin(read::attempts(&self.readers, instance))
+        Box::pin(instances::attempts(&self.readers, instance))
     }
 
     fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>> {
-        Box::pin(read::running(&self.readers))
+        Box::pin(instances::running(&self.readers))
     }
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
-        Box::pin(read::backlog(&self.readers))
+        Box::pin(instances::backlog(&self.readers))
     }
 
     fn identity(&self) -> &Identity {
@@ -109,13 +120,7 @@ impl Store for SqliteStore {
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async {
-            sqlx::query("SELECT 1 FROM instances LIMIT 1")
-                .fetch_optional(&self.readers)
-                .await
-                .map(drop)
-                .map_err(error::store_error)
-        })
+        Box::pin(instances::ping(&self.readers))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
@@ -123,17 +128,14 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            if let Some(writer) = self.writer.lock().await.take() {
-                // What could not be closed was committed all the same.
-                let _ = writer.connection.close().await;
-            }
+        Box::pin(async move {
             self.readers.close().await;
-            self.checkpointer.stop();
-            if let Some(thread) = self.checkpointer.take_thread() {
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            if let Some(writing) = &self.writing {
+                writing.checkpointer.close().await;
+                // The last connection to close brings the log into the database file and deletes it.
+                writing.writer.lock().await.close().await;
+                writing.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
             }
-            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
         })
     }
 }

@@ -1,82 +1,166 @@
-//! Statements over many rows, in a few fixed sizes so that each is prepared once.
+//! Statements over many rows, in fixed sizes so that each is compiled once and kept.
+//!
+//! A statement is compiled for 1, 2, 4, … 256 rows. Fewer rows than its size are padded with nulls, which the
+//! statement must skip; more rows take several runs. Parameters are anonymous: numbered ones are looked up in a list
+//! that grows with the statement.
 
 use std::sync::OnceLock;
 
-/// The numbers of rows that a statement is made for.
-const SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+use sqlx::{
+    Encode, Row, Sqlite, SqliteConnection, Type,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
-/// A statement with a list of rows in it.
-pub struct ManyRows {
-    head: &'static str,
-    /// One row; `?1`… are shared by all rows, `$1`… are its own.
-    row: &'static str,
-    between: &'static str,
-    tail: &'static str,
-    shared: usize,
-    columns: usize,
-    texts: [OnceLock<&'static str>; SIZES.len()],
+/// The number of rows of each size.
+const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/// One piece of a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// SQL as it stands.
+    Text(&'static str),
+    /// Rows of so many parameters, `(?,?),(?,?)`.
+    Rows(usize),
+    /// This text once a row, separated by the second.
+    Repeat(&'static str, &'static str),
 }
 
-impl ManyRows {
-    /// A statement `head row, row, … tail` with `shared` parameters for all rows and `columns` for each.
-    pub const fn new(head: &'static str, row: &'static str, tail: &'static str, shared: usize, columns: usize) -> Self {
-        ManyRows { head, row, between: ", ", tail, shared, columns, texts: [const { OnceLock::new() }; SIZES.len()] }
+/// A statement, or several that run in one go, over a varying number of rows.
+#[derive(Debug)]
+pub(super) struct Statement {
+    parts: &'static [Part],
+    built: [OnceLock<String>; SIZES.len()],
+}
+
+impl Statement {
+    pub(super) const fn new(parts: &'static [Part]) -> Self {
+        Statement { parts, built: [const { OnceLock::new() }; SIZES.len()] }
     }
 
-    /// A statement `row UNION ALL row …`.
-    pub const fn union(row: &'static str, columns: usize) -> Self {
-        ManyRows {
-            head: "",
-            row,
-            between: " UNION ALL ",
-            tail: "",
-            shared: 0,
-            columns,
-            texts: [const { OnceLock::new() }; SIZES.len()],
-        }
-    }
-
-    /// The text for the largest number of rows that is not above `rows` (not zero), and that number.
-    pub fn for_rows(&self, rows: usize) -> (&'static str, usize) {
-        let at = SIZES.iter().rposition(|size| *size <= rows).unwrap_or(0);
-        let text = self.texts[at].get_or_init(|| {
-            let mut text = String::from(self.head);
-            for row in 0..SIZES[at] {
-                if row > 0 {
-                    text.push_str(self.between);
-                }
-                let mut rest = self.row;
-                while let Some(start) = rest.find('$') {
-                    text.push_str(&rest[..start]);
-                    rest = &rest[start + 1..];
-                    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-                    let column: usize = rest[..digits].parse().unwrap_or(0);
-                    text.push('?');
-                    text.push_str(&(self.shared + row * self.columns + column).to_string());
-                    rest = &rest[digits..];
-                }
-                text.push_str(rest);
+    /// Runs it over `items`, at most 256 at a time. `bind` binds the items it is given, then pads up to the size that
+    /// it is told. Answers all rows that came back.
+    pub(super) async fn run<T>(
+        &'static self,
+        connection: &mut SqliteConnection,
+        items: &[T],
+        bind: impl Fn(&mut Arguments, &[T], usize) -> Result<(), sqlx::Error>,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        let mut rows = Vec::new();
+        for items in items.chunks(SIZES[SIZES.len() - 1]) {
+            let (sql, size) = self.sized(items.len());
+            let mut arguments = Arguments::default();
+            bind(&mut arguments, items, size)?;
+            let more = fetch(connection, sql, arguments).await?;
+            if rows.is_empty() {
+                rows = more;
+            } else {
+                rows.extend(more);
             }
-            text.push_str(self.tail);
-            // As many texts as there are statements and sizes; they live as long as the program.
-            Box::leak(text.into_boxed_str())
-        });
-        (text, SIZES[at])
+        }
+        Ok(rows)
+    }
+
+    fn sized(&'static self, rows: usize) -> (&'static str, usize) {
+        let index = SIZES.iter().position(|size| rows <= *size).unwrap_or(SIZES.len() - 1);
+        let size = SIZES[index];
+        (self.built[index].get_or_init(|| build(self.parts, size)), size)
     }
 }
 
-/// Cuts `items` into slices of the sizes that `statement` is made for, each with its text.
-pub fn pieces<'a, T>(statement: &'a ManyRows, items: &'a [T]) -> impl Iterator<Item = (&'static str, &'a [T])> {
-    let mut rest = items;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+fn build(parts: &[Part], size: usize) -> String {
+    let mut sql = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => sql.push_str(text),
+            Part::Rows(columns) => {
+                let row = format!("({})", vec!["?"; *columns].join(","));
+                sql.push_str(&vec![row; size].join(","));
+            }
+            Part::Repeat(text, separator) => sql.push_str(&vec![*text; size].join(separator)),
         }
-        let (text, rows) = statement.for_rows(rest.len());
-        let (piece, after) = rest.split_at(rows);
-        rest = after;
-        Some((text, piece))
-    })
+    }
+    sql
+}
+
+/// What is bound to a statement's parameters, in their order.
+#[derive(Default)]
+pub(super) struct Arguments(SqliteArguments);
+
+impl Arguments {
+    /// Binds one value.
+    pub(super) fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<(), sqlx::Error> {
+        sqlx::Arguments::add(&mut self.0, value).map_err(sqlx::Error::Encode)
+    }
+
+    /// Binds a count, a number of a row, a version.
+    pub(super) fn add_count(&mut self, value: u64) -> Result<(), sqlx::Error> {
+        self.add(to_column(value)?)
+    }
+
+    /// As sqlx takes them.
+    pub(super) fn into_inner(self) -> SqliteArguments {
+        self.0
+    }
+
+    /// Binds so many nulls.
+    pub(super) fn pad(&mut self, values: usize) -> Result<(), sqlx::Error> {
+        (0..values).try_for_each(|_| self.add(None::<i64>))
+    }
+}
+
+/// Runs a fixed statement and answers its rows.
+pub(super) async fn fetch(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    arguments: Arguments,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query_with(sql, arguments.0).fetch_all(connection).await
+}
+
+/// Runs a fixed statement without parameters, and expects no rows.
+pub(super) async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(sql).execute(connection).await.map(drop)
+}
+
+/// A number as SQLite keeps it.
+pub(super) fn to_column(value: u64) -> Result<i64, sqlx::Error> {
+    i64::try_from(value).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// A column that holds a count, a number of a row, a version.
+pub(super) fn count(row: &SqliteRow, column: usize) -> Result<u64, sqlx::Error> {
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Numbers as a JSON array, for `json_each`.
+pub(super) fn json_array(numbers: impl IntoIterator<Item = u64>) -> String {
+    let mut text = String::from("[");
+    for number in numbers {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&number.to_string());
+    }
+    text.push(']');
+    text
+}
+
+/// Cuts `items` into rounds in each of which no instance stands twice, so that a statement over a round finds every
+/// row as the item before it left it. Almost always one round.
+pub(super) fn rounds<T>(items: &[T], instance: impl Fn(&T) -> u64) -> Vec<Vec<usize>> {
+    let mut rounds: Vec<(std::collections::HashSet<u64>, Vec<usize>)> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let number = instance(item);
+        match rounds.iter_mut().find(|(taken, _)| !taken.contains(&number)) {
+            Some((taken, round)) => {
+                taken.insert(number);
+                round.push(index);
+            }
+            None => rounds.push(([number].into(), vec![index])),
+        }
+    }
+    rounds.into_iter().map(|(_, round)| round).collect()
 }
 
 #[cfg(test)]
@@ -84,12 +168,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_numbered_after_what_they_share() {
-        let statement = ManyRows::new("VALUES ", "($1, ?1, $2)", " END", 1, 2);
-        assert_eq!(statement.for_rows(3), ("VALUES (?2, ?1, ?3) END", 1));
-        assert_eq!(statement.for_rows(5).0, "VALUES (?2, ?1, ?3), (?4, ?1, ?5), (?6, ?1, ?7), (?8, ?1, ?9) END");
-        let items: Vec<_> = (0..300).collect();
-        let sizes: Vec<_> = pieces(&statement, &items).map(|(_, piece)| piece.len()).collect();
-        assert_eq!(sizes, [256, 16, 16, 4, 4, 4]);
+    fn a_statement_is_built_for_the_next_size() {
+        static STATEMENT: Statement =
+            Statement::new(&[Part::Text("VALUES "), Part::Rows(2), Part::Text("; "), Part::Repeat("x", "|")]);
+        assert_eq!(STATEMENT.sized(3), ("VALUES (?,?),(?,?),(?,?),(?,?); x|x|x|x", 4));
+        assert_eq!(STATEMENT.sized(256).1, 256);
+    }
+
+    #[test]
+    fn an_instance_stands_once_in_a_round() {
+        assert_eq!(rounds(&[1, 2, 1, 3, 1], |n| *n), [vec![0, 1, 3], vec![2], vec![4]]);
+        assert!(rounds(&[0u64; 0], |n| *n).is_empty());
     }
 }

@@ -106,15 +106,15 @@ impl Trial {
             Driven::Dropped => (AttemptEnd::Interrupted(Interruption::Shutdown), None),
             Driven::TimedOut(after) => {
                 let kind = ErrorKind::Timeout { after: after.as_secs_f64() };
-                let message = format!("the attempt ran longer than its timeout of {} s", after.as_secs_f64());
+                let message = format!("ran longer than its timeout of {} s", after.as_secs_f64());
                 (AttemptEnd::Failed { kind, message, permanent: false }, None)
             }
         };
         let size = returned.as_ref().map_or(0, |output| output.as_str().len());
-        let (end, returned) = if size > self.output_limit {
+        let (end, returned) = if told.shutdown_seen && ended_by_itself(&end) {
+            (AttemptEnd::Interrupted(Interruption::Shutdown), None)
+        } else if size > self.output_limit {
             (outcome::output_too_large(size, self.output_limit), None)
-        } else if told.shutdown_seen {
-            (AttemptEnd::Interrupted(Interruption::Shutdown), returned)
         } else {
             (end, returned)
         };
@@ -136,6 +136,14 @@ impl Trial {
         let output = returned.or(told.output).and_then(|output| output.read().ok());
         Finished { status, refused: false, end, error, progress: told.progress, output, logs: told.logs }
     }
+}
+
+/// Whether the handler returned, `Ok` or `Err`.
+fn ended_by_itself(end: &AttemptEnd) -> bool {
+    matches!(
+        end,
+        AttemptEnd::Returned | AttemptEnd::Stopped | AttemptEnd::Failed { kind: ErrorKind::Handler { .. }, .. }
+    )
 }
 
 /// How the handler's future came to its end.

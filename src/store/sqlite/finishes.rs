@@ -1,0 +1,200 @@
+//! Attempts that ended: output, record of the attempt, then the instance itself.
+
+use std::collections::HashMap;
+
+use sqlx::{Row, SqliteConnection};
+
+use super::{
+    codec::{json_column, status_code},
+    statement::{Arguments, Part, Statement, count, fetch, json_array, rounds},
+};
+use crate::{
+    domain::{Json, Micros, Status},
+    store::{Batch, Ending, Finish, FinishOutcome, Then},
+};
+
+/// The output of an attempt that is the running one. `v` is what is written.
+pub(super) const SET_OUTPUT: &str = "INSERT INTO outputs (number, body) SELECT v.number, v.body FROM v \
+    CROSS JOIN instances i ON i.number = v.number WHERE i.attempt = v.attempt AND i.status = 1 \
+    ON CONFLICT (number) DO UPDATE SET body = excluded.body";
+
+static OUTPUTS: Statement = Statement::new(&[
+    Part::Text("WITH v(number, attempt, body) AS (VALUES "),
+    Part::Rows(3),
+    Part::Text(") "),
+    Part::Text(SET_OUTPUT),
+]);
+
+static ATTEMPTS: Statement = Statement::new(&[
+    Part::Text(
+        "WITH v(number, attempt, exit_code, signal, row, ended, error, stopped_row, stopped_ended, stopped_error) \
+         AS (VALUES ",
+    ),
+    Part::Rows(10),
+    Part::Text(
+        ") INSERT INTO attempts (number, attempt, node, started_at, finished_at, ended, error, exit_code, signal) \
+         SELECT v.number, v.attempt, i.node, i.started_at, max(?, i.started_at), \
+         iif(i.stop_requested_at IS NULL, v.ended, v.stopped_ended), \
+         iif(i.stop_requested_at IS NULL, v.error, v.stopped_error), v.exit_code, v.signal \
+         FROM v CROSS JOIN instances i ON i.number = v.number WHERE i.attempt = v.attempt AND i.status = 1 \
+         AND iif(i.stop_requested_at IS NULL, v.row, v.stopped_row)",
+    ),
+]);
+
+static FINISHES: Statement = Statement::new(&[
+    Part::Text(
+        "WITH v(number, attempt, progress, message, status, error, run_at, stopped_status, stopped_error, \
+         stopped_run_at) AS (VALUES ",
+    ),
+    Part::Rows(10),
+    Part::Text(
+        ") UPDATE instances SET \
+         status = iif(stop_requested_at IS NULL, v.status, v.stopped_status), \
+         error = iif(stop_requested_at IS NULL, v.error, v.stopped_error), \
+         finished_at = iif(iif(stop_requested_at IS NULL, v.status, v.stopped_status) >= 2, max(?, started_at), NULL), \
+         run_at = coalesce(iif(stop_requested_at IS NULL, v.run_at, v.stopped_run_at), instances.run_at), \
+         ready = coalesce(iif(stop_requested_at IS NULL, v.run_at, v.stopped_run_at) <= ?, 0), \
+         progress = coalesce(v.progress, instances.progress), \
+         message = iif(v.progress IS NULL, instances.message, v.message), \
+         version = version + (batch <> ?), batch = ?, updated_at = ? \
+         FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
+         RETURNING number, version, stop_requested_at IS NOT NULL",
+    ),
+]);
+
+/// Writes the finishes of `batch`.
+pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
+    let mut outcomes = vec![FinishOutcome::Fenced; batch.finishes.len()];
+    for round in rounds(&batch.finishes, |finish| finish.instance) {
+        let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
+        // Before the rows turn done: from then on outputs are final.
+        write_outputs(connection, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        write_attempts(connection, batch.now, &items).await?;
+        let applied = write_instances(connection, batch, &items).await?;
+        for index in round {
+            if let Some((version, stopped)) = applied.get(&batch.finishes[index].instance) {
+                outcomes[index] = FinishOutcome::Applied { version: *version, stopped: *stopped };
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Writes the outputs of running attempts, given as instance, attempt, and the output where there is one to write.
+pub(super) async fn write_outputs<'a>(
+    connection: &mut SqliteConnection,
+    items: impl Iterator<Item = (u64, u32, &'a Option<Option<Json>>)>,
+) -> Result<(), sqlx::Error> {
+    let mut written = Vec::new();
+    let mut cleared = Vec::new();
+    for (instance, attempt, output) in items {
+        match output {
+            Some(Some(output)) => written.push((instance, attempt, output)),
+            Some(None) => cleared.push((instance, attempt)),
+            None => {}
+        }
+    }
+    if !written.is_empty() {
+        OUTPUTS
+            .run(connection, &written, |arguments, items, size| {
+                for (instance, attempt, output) in items {
+                    arguments.add_count(*instance)?;
+                    arguments.add(*attempt)?;
+                    arguments.add(output.as_str())?;
+                }
+                arguments.pad((size - items.len()) * 3)
+            })
+            .await?;
+    }
+    if !cleared.is_empty() {
+        clear_outputs(connection, &cleared).await?;
+    }
+    Ok(())
+}
+
+async fn clear_outputs(connection: &mut SqliteConnection, attempts: &[(u64, u32)]) -> Result<(), sqlx::Error> {
+    let mut arguments = Arguments::default();
+    arguments.add(json_array(attempts.iter().map(|(instance, _)| *instance)))?;
+    arguments.add(json_array(attempts.iter().map(|(_, attempt)| u64::from(*attempt))))?;
+    let sql = "DELETE FROM outputs WHERE number IN (SELECT i.number FROM json_each(?) n \
+        JOIN json_each(?) a ON a.key = n.key JOIN instances i ON i.number = n.value \
+        WHERE i.attempt = a.value AND i.status = 1)";
+    fetch(connection, sql, arguments).await.map(drop)
+}
+
+async fn write_attempts(
+    connection: &mut SqliteConnection,
+    now: Micros,
+    finishes: &[&Finish],
+) -> Result<(), sqlx::Error> {
+    let told: Vec<&Finish> = finishes
+        .iter()
+        .filter(|finish| needs_record(finish, &finish.unless_stopped) || needs_record(finish, &finish.if_stopped))
+        .copied()
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
+        for finish in items {
+            arguments.add_count(finish.instance)?;
+            arguments.add(finish.attempt)?;
+            arguments.add(finish.exit_code)?;
+            arguments.add(finish.signal)?;
+            for ending in [&finish.unless_stopped, &finish.if_stopped] {
+                arguments.add(needs_record(finish, ending))?;
+                arguments.add(ending.ended.as_str())?;
+                arguments.add(ending.error.as_ref().map(json_column).transpose()?)?;
+            }
+        }
+        arguments.pad((size - items.len()) * 10)?;
+        arguments.add(now.0)
+    };
+    ATTEMPTS.run(connection, &told, bind).await.map(drop)
+}
+
+/// Whether the instance's own row would not tell the same of this attempt later.
+fn needs_record(finish: &Finish, ending: &Ending) -> bool {
+    let Then::Done(outcome) = &ending.then else { return true };
+    finish.exit_code.is_some()
+        || finish.signal.is_some()
+        || ending.ended.as_str() != outcome.status().as_str()
+        || ending.error.as_ref().is_some_and(|error| Some(error) != outcome.error())
+}
+
+async fn write_instances(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    finishes: &[&Finish],
+) -> Result<HashMap<u64, (u64, bool)>, sqlx::Error> {
+    let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
+        for finish in items {
+            arguments.add_count(finish.instance)?;
+            arguments.add(finish.attempt)?;
+            arguments.add(finish.progress.as_ref().map(|progress| progress.value()))?;
+            arguments.add(finish.progress.as_ref().and_then(|progress| progress.message.clone()))?;
+            for ending in [&finish.unless_stopped, &finish.if_stopped] {
+                match &ending.then {
+                    Then::Done(outcome) => {
+                        arguments.add(status_code(outcome.status()))?;
+                        arguments.add(outcome.error().map(json_column).transpose()?)?;
+                        arguments.pad(1)?;
+                    }
+                    Then::Again { run_at } => {
+                        arguments.add(status_code(Status::Pending))?;
+                        arguments.pad(1)?;
+                        arguments.add(run_at.0)?;
+                    }
+                }
+            }
+        }
+        arguments.pad((size - items.len()) * 10)?;
+        arguments.add(batch.now.0)?;
+        arguments.add(batch.now.0)?;
+        arguments.add_count(batch.number)?;
+        arguments.add_count(batch.number)?;
+        arguments.add(batch.now.0)
+    };
+    let rows = FINISHES.run(connection, finishes, bind).await?;
+    rows.iter().map(|row| Ok((count(row, 0)?, (count(row, 1)?, row.try_get(2)?)))).collect()
+}

@@ -1,0 +1,159 @@
+//! Pages of instances: one statement a shape of filter, each along an index, newest first.
+
+use sqlx::{AssertSqlSafe, sqlite::SqliteRow};
+
+use super::{
+    codec::{self, SUMMARY_COLUMNS, status_code},
+    fault::of_read,
+    instances::decode,
+    readers::Readers,
+    statement::Arguments,
+};
+use crate::{
+    domain::{InstanceQuery, LabelFilter, Page, Status, Summary},
+    store::StoreError,
+};
+
+/// A page of the instances that match.
+pub(super) async fn list(readers: &Readers, query: &InstanceQuery) -> Result<Page<Summary>, StoreError> {
+    let limit = query.limit.max(1);
+    let rows = read(readers, query, limit).await?;
+    let mut items = decode(&rows, codec::summary).map_err(of_read)?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    Ok(Page { items, more })
+}
+
+async fn read(readers: &Readers, query: &InstanceQuery, limit: usize) -> Result<Vec<SqliteRow>, StoreError> {
+    let mut select = Select { sql: String::new(), arguments: Arguments::default() };
+    select.write(query, limit as u64 + 1).map_err(of_read)?;
+    let mut reader = readers.take().await?;
+    // The text holds names of columns and question marks only; every value is bound.
+    let statement = sqlx::query_with(AssertSqlSafe(select.sql), select.arguments.into_inner());
+    statement.fetch_all(&mut *reader).await.map_err(of_read)
+}
+
+/// A statement as it is put together.
+struct Select {
+    sql: String,
+    arguments: Arguments,
+}
+
+impl Select {
+    fn write(&mut self, query: &InstanceQuery, limit: u64) -> Result<(), sqlx::Error> {
+        let arms = arms(query);
+        if arms.is_empty() {
+            self.arm(query, None)?;
+            self.sql.push_str(" ORDER BY i.number DESC LIMIT ?");
+            return self.arguments.add_count(limit);
+        }
+        // One walk along the index for each status, merged.
+        self.sql.push_str("SELECT * FROM (");
+        for (index, status) in arms.iter().enumerate() {
+            if index > 0 {
+                self.sql.push_str(" UNION ALL ");
+            }
+            self.sql.push_str("SELECT * FROM (");
+            self.arm(query, Some(*status))?;
+            self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
+            self.arguments.add_count(limit)?;
+        }
+        self.sql.push_str(") ORDER BY number DESC LIMIT ?");
+        self.arguments.add_count(limit)
+    }
+
+    fn arm(&mut self, query: &InstanceQuery, status: Option<Status>) -> Result<(), sqlx::Error> {
+        // A label with a value is the narrowest; a bare key comes next.
+        let lead = query.labels.iter().position(|label| label.value.is_some()).or(if query.labels.is_empty() {
+            None
+        } else {
+            Some(0)
+        });
+        self.sql.push_str(&format!("SELECT {SUMMARY_COLUMNS} FROM "));
+        match lead.map(|lead| &query.labels[lead]) {
+            Some(label) => {
+                self.sql.push_str("labels l CROSS JOIN instances i ON i.number = l.number WHERE l.key = ?");
+                self.arguments.add(label.key.as_str())?;
+                if let Some(value) = &label.value {
+                    self.sql.push_str(" AND l.value = ?");
+                    self.arguments.add(value.as_str())?;
+                }
+                if let Some(below) = query.below {
+                    self.sql.push_str(" AND l.number < ?");
+                    self.arguments.add(i64::try_from(below).unwrap_or(i64::MAX))?;
+                }
+            }
+            None => {
+                self.sql.push_str(match (status, &query.task_id) {
+                    (Some(_), _) => "instances i INDEXED BY instances_status WHERE i.number > 0",
+                    (None, Some(_)) => "instances i INDEXED BY instances_task WHERE i.number > 0",
+                    (None, None) => "instances i WHERE i.number > 0",
+                });
+            }
+        }
+        self.filters(query, status)?;
+        for label in query.labels.iter().enumerate().filter(|(index, _)| Some(*index) != lead).map(|(_, label)| label) {
+            self.label(label)?;
+        }
+        Ok(())
+    }
+
+    fn filters(&mut self, query: &InstanceQuery, status: Option<Status>) -> Result<(), sqlx::Error> {
+        if let Some(status) = status {
+            self.sql.push_str(" AND i.status = ?");
+            self.arguments.add(status_code(status))?;
+        } else if !query.statuses.is_empty() {
+            let marks = vec!["?"; query.statuses.len()].join(",");
+            self.sql.push_str(&format!(" AND i.status IN ({marks})"));
+            for status in &query.statuses {
+                self.arguments.add(status_code(*status))?;
+            }
+        }
+        if let Some(task_id) = &query.task_id {
+            self.sql.push_str(" AND i.task_id = ?");
+            self.arguments.add(task_id.as_str())?;
+        }
+        if let Some(below) = query.below {
+            self.sql.push_str(" AND i.number < ?");
+            self.arguments.add(i64::try_from(below).unwrap_or(i64::MAX))?;
+        }
+        if let Some(after) = query.created_after {
+            self.sql.push_str(" AND i.created_at >= ?");
+            self.arguments.add(after.0)?;
+        }
+        if let Some(before) = query.created_before {
+            self.sql.push_str(" AND i.created_at < ?");
+            self.arguments.add(before.0)?;
+        }
+        Ok(())
+    }
+
+    fn label(&mut self, label: &LabelFilter) -> Result<(), sqlx::Error> {
+        match &label.value {
+            Some(value) => {
+                self.sql.push_str(
+                    " AND EXISTS (SELECT 1 FROM labels m WHERE m.key = ? AND m.value = ? AND m.number = i.number)",
+                );
+                self.arguments.add(label.key.as_str())?;
+                self.arguments.add(value.as_str())
+            }
+            None => {
+                self.sql.push_str(" AND json_type(i.labels, ?) IS NOT NULL");
+                self.arguments.add(format!("$.\"{}\"", label.key))
+            }
+        }
+    }
+}
+
+/// The statuses along which to walk; none where another index leads.
+fn arms(query: &InstanceQuery) -> Vec<Status> {
+    let mut arms = query.statuses.clone();
+    arms.sort_unstable();
+    arms.dedup();
+    // Among the instances of one task most are completed: then its own index finds them sooner. The others are few.
+    let task_leads = query.task_id.is_some() && arms.contains(&Status::Completed);
+    if task_leads || !query.labels.is_empty() || arms.len() == Status::ALL.len() {
+        arms.clear();
+    }
+    arms
+}

@@ -1,0 +1,76 @@
+//! Stops: a pending instance is cancelled at once, a running one keeps the earliest deadline.
+
+use std::collections::HashMap;
+
+use sqlx::{Row, SqliteConnection};
+
+use super::{
+    reports::statuses,
+    statement::{Arguments, Part, Statement, count, rounds},
+};
+use crate::store::{Batch, Stop, StopOutcome};
+
+static STOPS: Statement = Statement::new(&[
+    Part::Text("WITH v(number, deadline) AS (VALUES "),
+    Part::Rows(2),
+    Part::Text(
+        ") UPDATE instances SET \
+         finished_at = iif(status = 0, max(?, coalesce(started_at, created_at)), NULL), \
+         status = iif(status = 0, 4, 1), \
+         ready = 0, \
+         stop_requested_at = coalesce(stop_requested_at, ?), \
+         stop_deadline = v.deadline, \
+         version = version + (batch <> ?), batch = ?, updated_at = ? \
+         FROM v WHERE instances.number = v.number AND (instances.status = 0 OR (instances.status = 1 \
+         AND (instances.stop_deadline IS NULL OR v.deadline < instances.stop_deadline))) \
+         RETURNING number, version, status",
+    ),
+]);
+
+/// Writes the stops of `batch`.
+pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<StopOutcome>, sqlx::Error> {
+    let mut outcomes = vec![None; batch.stops.len()];
+    for round in rounds(&batch.stops, |stop| stop.instance) {
+        let items: Vec<&Stop> = round.iter().map(|index| &batch.stops[*index]).collect();
+        let bind = |arguments: &mut Arguments, items: &[&Stop], size: usize| {
+            for stop in items {
+                arguments.add_count(stop.instance)?;
+                arguments.add(stop.deadline.0)?;
+            }
+            arguments.pad((size - items.len()) * 2)?;
+            arguments.add(batch.now.0)?;
+            arguments.add(batch.now.0)?;
+            arguments.add_count(batch.number)?;
+            arguments.add_count(batch.number)?;
+            arguments.add(batch.now.0)
+        };
+        let rows = STOPS.run(connection, &items, bind).await?;
+        let applied: HashMap<u64, StopOutcome> = rows
+            .iter()
+            .map(|row| {
+                let version = count(row, 1)?;
+                let outcome = match row.try_get::<i64, _>(2)? {
+                    1 => StopOutcome::Stopping { version },
+                    _ => StopOutcome::Cancelled { version },
+                };
+                Ok((count(row, 0)?, outcome))
+            })
+            .collect::<Result<_, sqlx::Error>>()?;
+        for index in round {
+            outcomes[index] = applied.get(&batch.stops[index].instance).copied();
+        }
+    }
+    if outcomes.iter().all(Option::is_some) {
+        return Ok(outcomes.into_iter().flatten().collect());
+    }
+    let refused = batch.stops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
+    let statuses = statuses(connection, refused.map(|(stop, _)| stop.instance)).await?;
+    let outcome = |(stop, outcome): (&Stop, Option<StopOutcome>)| {
+        outcome.unwrap_or_else(|| match statuses.get(&stop.instance) {
+            None => StopOutcome::NotFound,
+            Some(1) => StopOutcome::Unchanged,
+            Some(_) => StopOutcome::Done,
+        })
+    };
+    Ok(batch.stops.iter().zip(outcomes).map(outcome).collect())
+}
