@@ -128,7 +128,10 @@ async fn during_a_drain_reads_and_stops_go_on_and_starts_are_refused() {
     wait_for("readyz to fail", async || (status(&server, "/readyz").await == 503).then_some(())).await;
     assert_eq!(status(&server, "/livez").await, 200);
 
-    let start = server.client().post(server.url("/v1/instances")).json(&json!({ "task_id": "sleep" }));
+    let start = server
+        .client()
+        .post(server.url("/v1/instances"))
+        .json(&json!({ "task_id": "sleep", "inputs": { "seconds": 0 } }));
     let refused = start.send().await.unwrap();
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
