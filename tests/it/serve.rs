@@ -319,3 +319,45 @@ fn variable(pid: i32, name: &str) -> String {
     let entries = environment.split(|byte| *byte == 0).map(|entry| String::from_utf8_lossy(entry).into_owned());
     entries.filter_map(|entry| entry.strip_prefix(&prefix).map(str::to_owned)).next().expect("the variable is set")
 }
+
+/// A library that makes every sync fail with EIO once the file named by `FAIL_SYNC` exists.
+const FAILING_SYNC: &str = r#"
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+static int fails(void) { const char *f = getenv("FAIL_SYNC"); return f && access(f, F_OK) == 0; }
+int fsync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fsync, fd); }
+int fdatasync(int fd) { if (fails()) { errno = EIO; return -1; } return syscall(SYS_fdatasync, fd); }
+"#;
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_acknowledged_and_the_daemon_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("sync.c"), folder.path().join("sync.so"));
+    fs::write(&source, FAILING_SYNC).unwrap();
+    let compiled =
+        std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(compiled.success());
+    let switch = folder.path().join("fail");
+    let variables = [("LD_PRELOAD", library.to_str().unwrap()), ("FAIL_SYNC", switch.to_str().unwrap())];
+    let mut server = TestServer::with(DEAF, &variables).await;
+    let deaf = start_deaf(&server).await["number"].clone();
+
+    fs::write(&switch, "").unwrap();
+    let began = Instant::now();
+    let start = server.client().post(server.url("/v1/instances"));
+    let refused = start.json(&json!({ "task_id": "sleep", "inputs": { "seconds": 0 } })).send().await;
+    // The answer may be cut off by the end, but it is never an acknowledgement.
+    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status() == 503));
+    let status = server.ended().await;
+    assert_eq!(status.code(), Some(1), "{}", server.stderr());
+    assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
+    assert!(server.stderr().contains("cannot go on"), "{}", server.stderr());
+    wait_for("the end of its children", async || server.processes().is_empty().then_some(())).await;
+
+    fs::remove_file(&switch).unwrap();
+    server.restart().await;
+    assert_eq!(server.get(&deaf).await["error"]["reason"], "crash");
+    server.fsck();
+}
