@@ -462,7 +462,7 @@ impl Drop for Scratch {
 /// Where it cannot be made, or is somebody else's.
 pub fn prepare_scratch(tag: &str) -> io::Result<PathBuf> {
     let uid = std::fs::metadata("/proc/self")?.uid();
-    let path = std::env::temp_dir().join(format!("taskwright-{uid}-{}", tag.replace(':', "-")));
+    let path = scratch_path(uid, tag);
     match std::fs::DirBuilder::new().mode(0o700).create(&path) {
         Ok(()) => return Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -479,6 +479,17 @@ pub fn prepare_scratch(tag: &str) -> io::Result<PathBuf> {
         std::fs::remove_dir_all(entry?.path())?;
     }
     Ok(path)
+}
+
+/// Removes the directory again, where nothing is left in it.
+pub fn remove_scratch(tag: &str) {
+    if let Ok(own) = std::fs::metadata("/proc/self") {
+        let _ = std::fs::remove_dir(scratch_path(own.uid(), tag));
+    }
+}
+
+fn scratch_path(uid: u32, tag: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("taskwright-{uid}-{}", tag.replace(':', "-")))
 }
 
 /// The name of a signal, such as `SIGSEGV`.

@@ -554,6 +554,7 @@ impl Engine {
             // A blocking closure that does not return must not keep the daemon from ending.
             handlers.shutdown_background();
         }
+        command::remove_scratch(&inner.store.identity().tag);
         inner.store.close().await;
     }
 

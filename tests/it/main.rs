@@ -11,4 +11,5 @@ mod ledger;
 mod lifecycle;
 mod plugin;
 mod process;
+mod serve;
 mod support;
