@@ -4,4 +4,5 @@ mod blocking;
 mod controller;
 mod ends;
 mod engine;
+mod examples;
 mod registry;
