@@ -22,6 +22,7 @@
 pub mod domain;
 pub mod engine;
 pub mod handlers;
+pub mod http;
 pub mod process;
 pub mod store;
 pub mod task;

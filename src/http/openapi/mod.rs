@@ -1,0 +1,8 @@
+//! placeholder
+use super::{Response, call::Call, problem::Problem};
+pub(super) async fn yaml(_call: &mut Call) -> Result<Response, Problem> {
+    Err(Problem::internal(String::new()))
+}
+pub(super) async fn json(_call: &mut Call) -> Result<Response, Problem> {
+    Err(Problem::internal(String::new()))
+}
