@@ -286,7 +286,7 @@ pub mod tests {
         };
         let summary = text(&|out| super::summary(out, &instance, None));
         let event = text(&|out| super::event(out, &instance, None));
-        assert_eq!((summary.len(), event.len()), (23, 24));
+        assert_eq!((summary.len(), event.len()), (24, 25));
         assert!(["inputs", "output", "result"].iter().all(|name| !summary.contains_key(*name)));
         assert_eq!(event["output"], serde_json::json!({"result": [1]}));
     }

@@ -202,7 +202,11 @@ async fn a_log_is_read_by_part_and_followed_to_its_end() {
 #[tokio::test]
 async fn gigabytes_of_log_cost_neither_memory_nor_disk() {
     let config = "[limits]\nlog = \"1 MiB\"\n".to_owned()
-        + &shell("floods", "yes 'a line that is forty characters long ....' | head -c 300000000; echo; echo the end", "");
+        + &shell(
+            "floods",
+            "yes 'a line that is forty characters long ....' | head -c 300000000; echo; echo the end",
+            "",
+        );
     let server = TestServer::with_config(&config).await;
     let instance = run(&server, "floods", json!({})).await;
     assert_eq!(instance["status"], "completed");

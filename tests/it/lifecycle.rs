@@ -37,7 +37,9 @@ async fn a_failed_attempt_is_retried_with_backoff_and_its_error_is_kept() {
     let began = Instant::now();
     let instance = server.start_task("third", json!({})).await;
     let waiting = server
-        .wait_until(&instance["number"], "waiting for its next attempt", |one| one["status"] == "pending" && one["attempt"] == 1)
+        .wait_until(&instance["number"], "waiting for its next attempt", |one| {
+            one["status"] == "pending" && one["attempt"] == 1
+        })
         .await;
     assert_eq!(waiting["pending_reason"], "retrying");
     assert!(waiting["started_at"].is_string() && waiting["node"].is_string(), "the last attempt's stay");
@@ -46,7 +48,8 @@ async fn a_failed_attempt_is_retried_with_backoff_and_its_error_is_kept() {
     // 200 ms, then 400 ms, each give or take a fifth.
     assert!((450..2500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     let attempts = server.get_json(&format!("/v1/instances/{}/attempts", instance["number"])).await;
-    let ends: Vec<_> = attempts["attempts"].as_array().expect("a list").iter().map(|one| (&one["ended"], &one["exit_code"])).collect();
+    let ends: Vec<_> =
+        attempts["attempts"].as_array().expect("a list").iter().map(|one| (&one["ended"], &one["exit_code"])).collect();
     assert_eq!(ends, [(&json!("failed"), &json!(9)), (&json!("failed"), &json!(9)), (&json!("completed"), &json!(0))]);
     assert_eq!(attempts["attempts"][0]["error"]["message"], "n1");
     let log = server.get_json(&format!("/v1/instances/{}/logs?stream=system", instance["number"])).await;
@@ -61,7 +64,8 @@ async fn higher_priority_runs_first_then_the_older() {
     let folder = tempfile::tempdir().expect("a folder");
     let line = format!("cat $TASKWRIGHT_INPUT_FILE >>{}/order; echo >>{0}/order", folder.path().display());
     let line = line.replace("{0}", &folder.path().display().to_string());
-    let config = "[worker]\ncommand_slots = 1\n".to_owned() + &shell("blocks", "sleep 0.4", "") + &shell("order", &line, "");
+    let config =
+        "[worker]\ncommand_slots = 1\n".to_owned() + &shell("blocks", "sleep 0.4", "") + &shell("order", &line, "");
     let server = TestServer::with_config(&config).await;
     server.start_task("blocks", json!({})).await;
     let mut last = Value::Null;
@@ -90,7 +94,10 @@ async fn concurrency_bounds_a_task_and_no_other() {
     let mut spans = Vec::new();
     for one in &ones {
         let done = server.wait_done(&one["number"]).await;
-        spans.push((done["started_at"].as_str().expect("a time").to_owned(), done["finished_at"].as_str().expect("a time").to_owned()));
+        spans.push((
+            done["started_at"].as_str().expect("a time").to_owned(),
+            done["finished_at"].as_str().expect("a time").to_owned(),
+        ));
     }
     spans.sort();
     assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two ran at once: {spans:?}");
@@ -120,7 +127,12 @@ async fn a_batch_is_all_or_nothing_and_in_order() {
     let item = |seconds: f64| json!({"task_id": "sleep", "inputs": {"seconds": seconds}});
     let many: Vec<_> = (0..500).map(|_| item(0.0)).collect();
     let batch = started(&server, "/v1/instances/batch", &json!({"instances": many})).await;
-    let numbers: Vec<_> = batch["instances"].as_array().expect("a list").iter().map(|one| one["number"].as_u64().expect("a number")).collect();
+    let numbers: Vec<_> = batch["instances"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["number"].as_u64().expect("a number"))
+        .collect();
     assert_eq!(numbers.len(), 500);
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1));
     assert_eq!(batch["instances"][0].get("inputs"), None, "summaries");
@@ -128,7 +140,12 @@ async fn a_batch_is_all_or_nothing_and_in_order() {
     let answer = post(&server, "/v1/instances/batch", &faulty).await;
     assert_eq!(answer.status(), 422);
     let problem: Value = answer.json().await.expect("JSON");
-    let pointers: Vec<_> = problem["errors"].as_array().expect("errors").iter().map(|error| error["pointer"].as_str().expect("a pointer")).collect();
+    let pointers: Vec<_> = problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| error["pointer"].as_str().expect("a pointer"))
+        .collect();
     assert_eq!(pointers, ["/instances/1/inputs/seconds", "/instances/2/task_id", "/instances/3/priorty"]);
     let newest = server.get_json("/v1/instances?limit=1").await;
     assert_eq!(newest["instances"][0]["number"], json!(numbers[499]), "nothing of it was made");
@@ -137,12 +154,16 @@ async fn a_batch_is_all_or_nothing_and_in_order() {
 #[tokio::test]
 async fn a_done_instance_is_run_again_as_a_new_one() {
     let server = TestServer::start().await;
-    let first = started(&server, "/v1/definitions/sleep/instances?wait=5&label=k:v&priority=3", &json!({"seconds": 0})).await;
+    let first =
+        started(&server, "/v1/definitions/sleep/instances?wait=5&label=k:v&priority=3", &json!({"seconds": 0})).await;
     let retry = format!("/v1/instances/{}/retry", first["number"]);
     let again = server.client().post(server.url(&retry)).send().await.expect("an answer");
     assert_eq!(again.status(), 201);
     let again: Value = again.json().await.expect("JSON");
-    assert_eq!((&again["retry_of"], &again["labels"], &again["priority"]), (&first["id"], &json!({"k": "v"}), &json!(3)));
+    assert_eq!(
+        (&again["retry_of"], &again["labels"], &again["priority"]),
+        (&first["id"], &json!({"k": "v"}), &json!(3))
+    );
     assert_eq!(again["inputs"], json!({"seconds": 0}));
     let other = started(&server, &retry, &json!({"inputs": {"seconds": 0.01}, "priority": 1})).await;
     assert_eq!((&other["inputs"], &other["priority"]), (&json!({"seconds": 0.01}), &json!(1)));
@@ -165,12 +186,15 @@ async fn every_change_of_an_instance_is_an_event_and_the_last_one_closes() {
     assert!(events.len() >= 3, "{events:?}");
     let versions: Vec<u64> = events.iter().map(|event| event["data"]["version"].as_u64().expect("a version")).collect();
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
-    assert!(events.iter().all(|event| event["event"] == "instance" && event["id"] == event["data"]["version"].to_string()));
+    assert!(
+        events.iter().all(|event| event["event"] == "instance" && event["id"] == event["data"]["version"].to_string())
+    );
     let last = events.last().expect("an event");
     assert_eq!((&last["data"]["status"], &last["data"]["output"]), (&json!("completed"), &json!({"slept": 0.35})));
     // A reconnect with nothing left is told to stay away; one that has missed something gets the newest.
     let resume = async |id: u64| {
-        let request = server.client().get(&url).header("accept", "text/event-stream").header("last-event-id", id.to_string());
+        let request =
+            server.client().get(&url).header("accept", "text/event-stream").header("last-event-id", id.to_string());
         let answer = request.send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("text"))
     };
@@ -198,10 +222,25 @@ async fn a_client_may_wait_for_a_change_or_for_the_end() {
     let result = server.client().get(server.url(&format!("{path}/result"))).send().await.expect("an answer");
     assert_eq!(result.text().await.expect("text"), "{\"slept\":0.3}\n");
     let long = server.start_task("sleep", json!({"seconds": 60})).await;
-    let pending = server.client().get(server.url(&format!("/v1/instances/{}/result?wait=0.1", long["number"]))).send().await.expect("an answer");
+    let pending = server
+        .client()
+        .get(server.url(&format!("/v1/instances/{}/result?wait=0.1", long["number"])))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!((pending.status().as_u16(), pending.headers()["retry-after"].to_str().expect("text")), (202, "1"));
-    server.client().delete(server.url(&format!("/v1/instances/{}?wait=5", long["number"]))).send().await.expect("an answer");
-    let cancelled = server.client().get(server.url(&format!("/v1/instances/{}/result", long["number"]))).send().await.expect("an answer");
+    server
+        .client()
+        .delete(server.url(&format!("/v1/instances/{}?wait=5", long["number"])))
+        .send()
+        .await
+        .expect("an answer");
+    let cancelled = server
+        .client()
+        .get(server.url(&format!("/v1/instances/{}/result", long["number"])))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(cancelled.status(), 409);
     assert_eq!(cancelled.json::<Value>().await.expect("JSON")["type"], "/problems/task-cancelled");
 }
@@ -227,7 +266,11 @@ async fn a_drain_lets_only_attempts_finish_and_takes_nothing_new() {
     assert_eq!(server.get(&only["number"]).await["status"], "running", "reads go on");
     let began = Instant::now();
     assert!(server.ended().await.success(), "a drain ends with 0");
-    assert!(began.elapsed() < Duration::from_secs(5), "nobody waits longer than the last attempt: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "nobody waits longer than the last attempt: {:?}",
+        began.elapsed()
+    );
     server.restart().await;
     let only = server.get(&only["number"]).await;
     assert_eq!((&only["status"], &only["output"]), (&json!("completed"), &json!({"done": true})), "{only}");
@@ -253,7 +296,10 @@ async fn what_does_not_end_in_a_drain_is_ended() {
     for instance in [&deaf, &sleeps] {
         let instance = server.get(&instance["number"]).await;
         assert_eq!(instance["status"], "failed", "{instance}");
-        assert_eq!((&instance["error"]["kind"], &instance["error"]["reason"]), (&json!("interrupted"), &json!("shutdown")));
+        assert_eq!(
+            (&instance["error"]["kind"], &instance["error"]["reason"]),
+            (&json!("interrupted"), &json!("shutdown"))
+        );
     }
     server.fsck();
 }

@@ -7,11 +7,12 @@ pub(super) async fn json(_call: &mut Call) -> Result<Response, Problem> {
     Err(Problem::internal(String::new()))
 }
 
-/// temp
+/// The contract as YAML.
 pub fn document_yaml() -> String {
     String::new()
 }
-/// temp
+
+/// The contract as JSON.
 pub fn document_json() -> String {
     String::new()
 }
