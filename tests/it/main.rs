@@ -4,4 +4,5 @@
 mod layers;
 mod ledger;
 mod process;
+mod store;
 mod support;
