@@ -12,4 +12,5 @@ mod lifecycle;
 mod plugin;
 mod process;
 mod serve;
+mod store;
 mod support;
