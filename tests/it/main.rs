@@ -3,5 +3,6 @@
 
 mod layers;
 mod ledger;
+mod openapi;
 mod process;
 mod support;
