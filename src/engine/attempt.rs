@@ -156,6 +156,17 @@ struct Log {
     taken: u64,
 }
 
+/// Whether a log is over its limit, and can take lines all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flood {
+    /// It is within its limit: every line is wanted.
+    Over,
+    /// It is over its limit, and what it had was stored: it can take the newest lines.
+    Room,
+    /// It is over its limit: only newer lines than those it has are worth keeping.
+    Hold,
+}
+
 /// What the ledger takes from an attempt for one commit.
 pub struct TakenReport {
     /// What changed; may be empty.
@@ -468,6 +479,21 @@ impl Attempt {
             }
             room.await;
         }
+    }
+
+    /// What to do with output that comes faster than it is stored.
+    pub fn flood(&self) -> Flood {
+        let log = lock(&self.log);
+        match (log.buffer.is_over_limit(), log.buffer.is_empty()) {
+            (false, _) => Flood::Over,
+            (true, true) => Flood::Room,
+            (true, false) => Flood::Hold,
+        }
+    }
+
+    /// Passes over lines of the log.
+    pub fn log_skip(&self, lines: u64) {
+        lock(&self.log).buffer.skip(lines);
     }
 
     /// Adds texts to the log and waits for their commit.

@@ -9,7 +9,7 @@ use super::{
     body,
     call::Call,
     fields::{self, Fields},
-    problem::{Fault, Problem},
+    problem::{Fault, Place, Problem},
     render, reply,
     start::{self, Unknown},
 };
@@ -34,15 +34,24 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
     let mut requests = Vec::with_capacity(items.len());
     for (n, raw) in items.into_iter().enumerate() {
         let at = format!("/instances/{n}");
-        requests.extend(start::request(call, raw, &at, &mut faults, Unknown::Note)?);
+        let request = start::request(call, raw, &at, &mut faults, Unknown::Note)?;
+        requests.extend(request.map(|request| (n, request)));
         if faults.len() >= ENOUGH_FAULTS {
             break;
         }
     }
     if !faults.is_empty() {
+        // What else is wrong is told at once. A good batch is checked by its start.
+        for (n, request) in &requests {
+            let errors = call.engine().check(*n, request).err().unwrap_or_default();
+            faults.extend(errors.into_iter().map(|error| Fault::at(error.pointer, error.detail)));
+        }
+        faults.sort_by_key(item_of);
+        faults.truncate(ENOUGH_FAULTS);
         return Err(Problem::invalid_batch(faults));
     }
     drop(text);
+    let requests = requests.into_iter().map(|(_, request)| request).collect();
     let started = call.engine().start_batch(requests, key).await?;
     let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
     let engine = call.engine();
@@ -56,6 +65,14 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
     let mut response = reply::fresh(status, Media::Json, body);
     start::tell_replay(&mut response, started.replayed);
     Ok(response)
+}
+
+/// The item that a fault belongs to.
+fn item_of(fault: &Fault) -> usize {
+    match &fault.place {
+        Place::Pointer(pointer) => pointer.split('/').nth(2).and_then(|n| n.parse().ok()).unwrap_or(0),
+        Place::Parameter(_) => 0,
+    }
 }
 
 fn items<'a>(raw: &'a RawValue, faults: &mut Vec<Fault>) -> Vec<&'a RawValue> {

@@ -1,8 +1,16 @@
 //! Everything that is tested through real processes, real sockets and real databases.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod cli;
+mod commands;
+mod config;
+mod handlers;
+mod invariants;
 mod layers;
 mod ledger;
+mod lifecycle;
 mod openapi;
+mod plugin;
 mod process;
+mod serve;
 mod support;
