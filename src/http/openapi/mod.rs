@@ -134,6 +134,9 @@ mod tests {
             document["paths"].as_object().expect("paths").values().flat_map(|item| item.as_object()).flatten()
         {
             for (status, answer) in operation.1["responses"].as_object().expect("responses") {
+                if answer.get("$ref").is_some() {
+                    continue;
+                }
                 assert!(
                     answer["description"].as_str().is_some_and(|text| !text.is_empty()),
                     "{} {status}",
