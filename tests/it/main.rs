@@ -18,4 +18,5 @@ mod openapi;
 mod plugin;
 mod process;
 mod serve;
+mod store;
 mod support;
