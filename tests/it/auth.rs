@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn tokens() -> String {
-    ["read", "run", "admin"].map(|scope| token(scope)).concat()
+    ["read", "run", "admin"].map(token).concat()
 }
 
 fn token(scope: &str) -> String {
