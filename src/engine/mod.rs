@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod catalog;
 pub mod command;
+mod controls;
 mod drain;
 pub mod error;
 mod image;
@@ -17,11 +18,14 @@ pub mod log_buffer;
 mod open;
 pub mod pool;
 pub mod publish;
+mod pump;
+mod reads;
 pub mod recover;
 pub mod request;
 pub mod run;
 pub mod running;
 pub mod schema;
+pub mod scratch;
 pub mod settings;
 pub mod start;
 pub mod state;
@@ -44,14 +48,11 @@ pub use settings::Settings;
 pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
-    domain::{
-        Attempt, Definition, FieldError, Instance, InstanceKey, InstanceQuery, Json, LogQuery, LogWindow, Micros, Page,
-        PendingReason, Status, Summary,
-    },
+    domain::{Definition, FieldError, Instance, InstanceKey, Json},
     process::Spawner,
     store::{Start, Store, StoreError},
 };
-use lanes::{StartItem, StartReply, StopItem};
+use lanes::{StartItem, StartReply};
 
 /// What an engine is opened with.
 pub struct Parts {
@@ -251,259 +252,6 @@ impl Engine {
         Ok(instances)
     }
 
-    // --- reads
-
-    /// The instance as last committed.
-    ///
-    /// # Errors
-    /// [`EngineError::UnknownInstance`], or the store cannot be read.
-    pub async fn instance(&self, key: InstanceKey) -> Result<Arc<Instance>, EngineError> {
-        if let Some(image) = self.inner.images.get(key) {
-            return Ok(image);
-        }
-        let read = self.inner.store.get(&[key]).await.map_err(unreadable)?;
-        let image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
-        // The store may be ahead of what is shown: wait, so that nobody sees this and then something older.
-        self.inner.images.published(image.batch).await;
-        match self.inner.images.get(key) {
-            Some(shown) if shown.version > image.version => Ok(shown),
-            _ => Ok(image),
-        }
-    }
-
-    /// The instance once it is done, or as it is after `wait`.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn wait_done(&self, key: InstanceKey, wait: Duration) -> Result<Arc<Instance>, EngineError> {
-        let mut watch = self.watch(key).await?;
-        if wait.is_zero() || watch.current().is_done() {
-            return Ok(watch.current());
-        }
-        self.inner.lanes.hurry();
-        match tokio::time::timeout(wait, watch.done()).await {
-            Ok(image) => Ok(image),
-            Err(_) => Ok(watch.current()),
-        }
-    }
-
-    /// The instance once its version is above `since`, or as it is after `wait`.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn wait_changed(
-        &self,
-        key: InstanceKey,
-        since: u64,
-        wait: Duration,
-    ) -> Result<Arc<Instance>, EngineError> {
-        let mut watch = self.watch(key).await?;
-        self.inner.lanes.hurry();
-        let changed = async {
-            while watch.current().version <= since {
-                if watch.changed().await.is_none() {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(wait, changed).await;
-        Ok(watch.current())
-    }
-
-    /// Follows one instance: the present image first, then each committed change, coalesced to the newest.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn watch(&self, key: InstanceKey) -> Result<InstanceWatch, EngineError> {
-        let images = &self.inner.images;
-        let mut image = self.instance(key).await?;
-        let number = image.number;
-        let changes = images.subscribe(number);
-        loop {
-            // Bound to a name of its own, so that the channel is not locked while we wait.
-            let shown = changes.borrow().clone();
-            if let Some(shown) = shown {
-                return Ok(InstanceWatch::new(changes, shown));
-            }
-            // Subscribed; now the store says what it was subscribed at.
-            let read = self.inner.store.get(&[InstanceKey::Number(number)]).await.map_err(unreadable)?;
-            image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
-            images.published(image.batch).await;
-            images.install(&image);
-        }
-    }
-
-    /// A page of instances.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub async fn list(&self, query: &InstanceQuery) -> Result<Page<Summary>, EngineError> {
-        let page = self.inner.store.list(query).await.map_err(unreadable)?;
-        if let Some(newest) = page.items.iter().map(|summary| summary.batch).max() {
-            self.inner.images.published(newest).await;
-        }
-        Ok(page)
-    }
-
-    /// Why a pending instance does not run; None for any other.
-    pub fn pending_reason(&self, summary: &Summary) -> Option<PendingReason> {
-        if summary.status() != Status::Pending {
-            return None;
-        }
-        let Some(task) = self.inner.catalog.get(&summary.task_id) else {
-            return Some(PendingReason::UnknownTask);
-        };
-        Some(if summary.run_at > Micros::now() {
-            if summary.attempt > 0 { PendingReason::Retrying } else { PendingReason::Scheduled }
-        } else if self.inner.pool.is_saturated(&task.definition) {
-            PendingReason::Concurrency
-        } else {
-            PendingReason::Slots
-        })
-    }
-
-    /// The attempts of an instance, oldest first.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn attempts(&self, key: InstanceKey) -> Result<Vec<Attempt>, EngineError> {
-        let instance = self.instance(key).await?;
-        self.inner.store.attempts(instance.number).await.map_err(unreadable)
-    }
-
-    /// Reads a log. `query.instance` is filled in from `key`.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn logs(&self, key: InstanceKey, mut query: LogQuery) -> Result<LogPage, EngineError> {
-        // Before the lines: a log is complete when its instance is done.
-        let instance = self.instance(key).await?;
-        query.instance = instance.number;
-        let lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
-        let (from, read_out) = match query.window {
-            LogWindow::From(from) => (from.max(1), lines.len() < query.limit),
-            LogWindow::Tail => (1, true),
-        };
-        let next = (!(read_out && instance.is_done())).then(|| lines.last().map_or(from, |line| line.seq + 1));
-        Ok(LogPage { lines, next })
-    }
-
-    /// Follows a log: tells when there may be more lines to read.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`].
-    pub async fn watch_log(&self, key: InstanceKey) -> Result<LogWatch, EngineError> {
-        let instance = self.watch(key).await?;
-        let logged = self.inner.images.subscribe_log(instance.current().number);
-        Ok(LogWatch::new(logged, instance))
-    }
-
-    // --- stops and reports
-
-    /// Stops an instance; answers when the stop is committed.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`], or the store cannot be written.
-    pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
-        let instance = self.instance(key).await?;
-        if instance.is_done() {
-            return Ok(instance);
-        }
-        let grace =
-            if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) };
-        let (reply, answer) = oneshot::channel();
-        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, reply };
-        self.inner.lanes.push_stop(item);
-        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
-            Some(image) => Ok(image),
-            None => self.instance(key).await,
-        }
-    }
-
-    /// Writes a report; answers when it is committed.
-    ///
-    /// # Errors
-    /// [`EngineError::AttemptOver`] or [`EngineError::AttemptNotRunning`] where `writer` does not run,
-    /// [`EngineError::VersionMismatch`], or the store cannot be written.
-    pub async fn report(
-        &self,
-        key: InstanceKey,
-        writer: Writer,
-        if_version: Option<u64>,
-        patch: ReportPatch,
-    ) -> Result<Receipt, EngineError> {
-        let attempt = self.attempt_for(key, writer).await?;
-        if let Some(Some(output)) = &patch.output {
-            self.check_output(output)?;
-        }
-        let images = &self.inner.images;
-        let version = || images.by_number(attempt.number).map_or(0, |image| image.version);
-        if let Some(pinned) = if_version
-            && pinned != version()
-        {
-            return Err(EngineError::VersionMismatch { version: version() });
-        }
-        attempt.report(patch, if_version, version).await
-    }
-
-    fn check_output(&self, output: &Json) -> Result<(), EngineError> {
-        let refuse = |detail: String| Err(EngineError::InvalidOutput { errors: vec![FieldError::new("", detail)] });
-        if !output.is_object() {
-            return refuse("the output must be a JSON object or null".to_owned());
-        }
-        let (size, limit) = (output.as_str().len(), self.inner.settings.output.bytes());
-        if size > limit {
-            return refuse(format!("the output is {size} bytes long; limits.output allows {limit}"));
-        }
-        Ok(())
-    }
-
-    /// Adds lines to the log of a running attempt; answers when they are committed.
-    ///
-    /// # Errors
-    /// As for [`Engine::report`].
-    pub async fn append_log(
-        &self,
-        key: InstanceKey,
-        writer: Writer,
-        lines: Vec<NewLine>,
-    ) -> Result<Receipt, EngineError> {
-        let attempt = self.attempt_for(key, writer).await?;
-        let lines: Vec<_> = lines.into_iter().map(|line| (line.stream, line.text)).collect();
-        if !lines.is_empty() {
-            attempt.log_committed(&lines).await?;
-        }
-        let version = self.inner.images.by_number(attempt.number).map_or(0, |image| image.version);
-        Ok(attempt.receipt(version))
-    }
-
-    /// The running attempt that `writer` may write for.
-    async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<attempt::Attempt>, EngineError> {
-        let instance = self.instance(key).await?;
-        if instance.is_done() {
-            return Err(EngineError::AttemptOver);
-        }
-        if let Writer::Attempt(number) = writer
-            && number != instance.attempt
-        {
-            return Err(EngineError::AttemptOver);
-        }
-        match self.inner.running.get(instance.number) {
-            Some(attempt) if attempt.has_ended() => Err(EngineError::AttemptOver),
-            Some(attempt) if attempt.attempt == instance.attempt => Ok(attempt),
-            // Its attempt ended, and the next one waits.
-            _ if matches!(writer, Writer::Attempt(_)) => Err(EngineError::AttemptOver),
-            _ => Err(EngineError::AttemptNotRunning),
-        }
-    }
-
-    /// Which attempt `token` speaks for, if it is an attempt's token of this store, over or not.
-    pub fn attempt_of_token(&self, token: &str) -> Option<AttemptIdentity> {
-        token::open(&self.inner.key, token)
-    }
-
-    // --- the engine itself
-
     /// Whether the engine can do its work.
     pub async fn health(&self) -> Health {
         let identity = self.inner.store.identity();
@@ -560,7 +308,7 @@ impl Engine {
             // A blocking closure that does not return must not keep the daemon from ending.
             handlers.shutdown_background();
         }
-        command::remove_scratch(&inner.store.identity().tag);
+        scratch::remove_scratch(&inner.store.identity().tag);
         inner.store.close().await;
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     Engine, Inner, OpenEngineError, Parts,
     attempt::Shared,
-    command::{self, Environment, prepare_scratch},
+    command::{self, Environment},
     images::Images,
     lanes::Lanes,
     ledger::{Ledger, LedgerEnd},
@@ -20,6 +20,7 @@ use super::{
     recover,
     run::{self, Runner},
     running::Running,
+    scratch::prepare_scratch,
     state::State,
 };
 use crate::{

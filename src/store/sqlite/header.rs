@@ -37,11 +37,14 @@ pub(super) enum Found {
 pub(super) fn inspect(path: &Path) -> Result<Found, OpenError> {
     let location = || path.display().to_string();
     let unavailable = |source: io::Error| OpenError::Unavailable { location: location(), source: Box::new(source) };
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+    match std::fs::metadata(path) {
+        // Before it is opened: a pipe would keep us waiting for its other end.
+        Ok(found) if !found.is_file() && !found.is_dir() => return foreign(&location(), "it is no regular file"),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::New),
         Err(error) => return Err(unavailable(error)),
-    };
+    }
+    let mut file = File::open(path).map_err(unavailable)?;
     let length = file.metadata().map_err(unavailable)?.len();
     let mut header = Vec::with_capacity(LENGTH);
     file.by_ref().take(LENGTH as u64).read_to_end(&mut header).map_err(unavailable)?;

@@ -1,0 +1,299 @@
+//! One running attempt, as everybody sees it who has to do with it: the handler that reports through
+//! it, the ledger that takes its latest reports, the watcher that ends it.
+
+mod log;
+mod reporter;
+mod reports;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use uuid::Uuid;
+
+pub use log::Flood;
+pub use reporter::AttemptReporter;
+pub use reports::TakenReport;
+
+use super::{catalog::Task, lanes::Lanes, pool::Slot};
+use crate::{
+    domain::{Instance, Json, Limits},
+    store::LogExtent,
+    task::reporter::StopReason,
+};
+use log::Log;
+use reports::Reports;
+
+/// What all attempts of a daemon share.
+pub struct Shared {
+    /// The way into the ledger.
+    pub lanes: Arc<Lanes>,
+    /// Threads for blocking work.
+    pub blocking: Arc<Semaphore>,
+    /// The time between a stop and its deadline, where nobody says otherwise.
+    pub stop_grace: Duration,
+    /// The largest output.
+    pub output_limit: usize,
+    /// The most log text of one instance.
+    pub log_limit: u64,
+}
+
+/// One running attempt.
+pub struct Attempt {
+    /// The instance's number.
+    pub number: u64,
+    /// The instance's id.
+    pub id: Uuid,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Its task.
+    pub task: Arc<Task>,
+    /// Its inputs.
+    pub inputs: Json,
+    /// Its limits.
+    pub limits: Limits,
+    /// When it began.
+    pub began: Instant,
+    shared: Arc<Shared>,
+    signals: watch::Sender<Signals>,
+    observed_shutdown: AtomicBool,
+    ended: AtomicBool,
+    reports: Mutex<Reports>,
+    log: Mutex<Log>,
+    log_room: Notify,
+    held: Mutex<Weak<Held>>,
+    released: Arc<Notify>,
+    watched: AtomicBool,
+    cut: Notify,
+    dropped: Notify,
+}
+
+/// What an attempt has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signals {
+    /// A stop was requested.
+    pub stop: Option<StopSignal>,
+    /// The daemon drains, and this attempt is to end.
+    pub shutdown: Option<ShutdownSignal>,
+    /// The attempt no longer speaks for its instance.
+    pub over: bool,
+}
+
+/// A stop, as the running attempt sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopSignal {
+    /// When what still runs is dropped or killed.
+    pub deadline: Instant,
+    /// Whether a command gets SIGTERM at once: somebody else than the attempt asked.
+    pub terminate: bool,
+}
+
+/// A drain, as the running attempt sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownSignal {
+    /// When what still runs is dropped or killed.
+    pub deadline: Instant,
+    /// Whether a command gets SIGTERM.
+    pub terminate: bool,
+}
+
+impl Signals {
+    /// The reason to end, if there is one.
+    pub fn reason(&self) -> Option<StopReason> {
+        if self.over {
+            Some(StopReason::Over)
+        } else if self.stop.is_some() {
+            Some(StopReason::Stop)
+        } else {
+            self.shutdown.map(|_| StopReason::Shutdown)
+        }
+    }
+}
+
+/// A slot, held by an attempt and by its blocking closures until the last of them has returned.
+pub struct Held {
+    _slot: Slot,
+    released: Arc<Notify>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.released.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Attempt {
+    /// The attempt that `image`, just claimed, is running.
+    pub fn new(image: &Instance, task: Arc<Task>, shared: Arc<Shared>, extent: LogExtent) -> Self {
+        let log_limit = shared.log_limit;
+        Attempt {
+            number: image.number,
+            id: image.id,
+            attempt: image.attempt,
+            task,
+            inputs: image.inputs.clone(),
+            limits: image.limits.clone(),
+            began: Instant::now(),
+            shared,
+            signals: watch::Sender::new(Signals::default()),
+            observed_shutdown: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            reports: Mutex::default(),
+            log: Mutex::new(Log::new(image.attempt, log_limit, extent)),
+            log_room: Notify::new(),
+            held: Mutex::new(Weak::new()),
+            released: Arc::new(Notify::new()),
+            watched: AtomicBool::new(false),
+            cut: Notify::new(),
+            dropped: Notify::new(),
+        }
+    }
+
+    /// Whether the instance may have another attempt after this one.
+    pub fn attempts_left(&self) -> bool {
+        self.attempt < self.limits.max_attempts
+    }
+
+    // --- the slot
+
+    /// Holds `slot` for this attempt.
+    pub fn hold(&self, slot: Slot) -> Arc<Held> {
+        let held = Arc::new(Held { _slot: slot, released: Arc::clone(&self.released) });
+        *lock(&self.held) = Arc::downgrade(&held);
+        held
+    }
+
+    /// Whether anything of the attempt still holds its slot.
+    pub fn holds_slot(&self) -> bool {
+        lock(&self.held).strong_count() > 0
+    }
+
+    /// Resolves once nothing holds the slot any more. For one caller.
+    pub async fn slot_released(&self) {
+        while self.holds_slot() {
+            self.released.notified().await;
+        }
+    }
+
+    // --- its end
+
+    /// True for the first caller: the one who says how the attempt ended.
+    pub fn end(&self) -> bool {
+        let first = !self.ended.swap(true, Ordering::SeqCst);
+        if first && self.watched.load(Ordering::SeqCst) {
+            // Wakes the watcher, who then sees that there is nothing left to end.
+            self.signals.send_modify(|_| {});
+        }
+        first
+    }
+
+    /// True for the first caller: the one who is to end the handler when its time has come.
+    pub fn begin_watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::SeqCst)
+    }
+
+    /// Asks for the handler's future to be dropped.
+    pub fn request_cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Resolves when the handler's future is to be dropped.
+    pub async fn cut(&self) {
+        self.cut.notified().await;
+    }
+
+    /// Says that the handler's future is gone.
+    pub fn note_dropped(&self) {
+        self.dropped.notify_one();
+    }
+
+    /// Resolves when the handler's future is gone.
+    pub async fn dropped(&self) {
+        self.dropped.notified().await;
+    }
+
+    /// Whether somebody has said how the attempt ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Whether the handler knows of the drain.
+    pub fn observed_shutdown(&self) -> bool {
+        self.observed_shutdown.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the attempt knows of the drain: its command was signalled.
+    pub fn note_shutdown_observed(&self) {
+        self.observed_shutdown.store(true, Ordering::SeqCst);
+    }
+
+    // --- signals
+
+    /// What the attempt is told, and every change of it.
+    pub fn signals(&self) -> watch::Receiver<Signals> {
+        self.signals.subscribe()
+    }
+
+    /// Whether a stop was requested.
+    pub fn stop_requested(&self) -> bool {
+        self.signals.borrow().stop.is_some()
+    }
+
+    /// Tells of a stop. A repeat only brings the deadline forward.
+    pub fn signal_stop(&self, deadline: Instant, terminate: bool) {
+        self.signals.send_if_modified(|signals| {
+            let next = match signals.stop {
+                None => StopSignal { deadline, terminate },
+                Some(stop) => {
+                    StopSignal { deadline: stop.deadline.min(deadline), terminate: stop.terminate || terminate }
+                }
+            };
+            let changed = signals.stop != Some(next);
+            signals.stop = Some(next);
+            changed
+        });
+    }
+
+    /// Tells of a drain. A repeat only brings it nearer.
+    pub fn signal_shutdown(&self, deadline: Instant, terminate: bool) {
+        self.signals.send_if_modified(|signals| {
+            let next = match signals.shutdown {
+                None => ShutdownSignal { deadline, terminate },
+                Some(shutdown) => ShutdownSignal {
+                    deadline: shutdown.deadline.min(deadline),
+                    terminate: shutdown.terminate || terminate,
+                },
+            };
+            let changed = signals.shutdown != Some(next);
+            signals.shutdown = Some(next);
+            changed
+        });
+    }
+
+    /// Tells that the attempt no longer speaks for its instance.
+    pub fn signal_over(&self) {
+        self.signals.send_if_modified(|signals| !std::mem::replace(&mut signals.over, true));
+    }
+
+    fn noted(&self, reason: Option<StopReason>) -> Option<StopReason> {
+        if reason == Some(StopReason::Shutdown) {
+            self.note_shutdown_observed();
+        }
+        reason
+    }
+
+    /// Answers everybody who waits for a commit that will not come soon.
+    pub fn refuse_waiters(&self) {
+        lock(&self.reports).refuse();
+        lock(&self.log).refuse();
+    }
+}

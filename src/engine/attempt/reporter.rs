@@ -1,0 +1,102 @@
+//! A running attempt as its handler's controller sees it.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Attempt, lock};
+use crate::{
+    domain::{Json, Progress, Stream, Verdict},
+    engine::{lanes::StopItem, request::ReportPatch},
+    task::reporter::{BlockingPermit, ReportError, Reporter, StopReason},
+};
+
+/// A running attempt as its handler's controller sees it.
+pub struct AttemptReporter(pub Arc<Attempt>);
+
+impl Reporter for AttemptReporter {
+    fn instance_id(&self) -> Uuid {
+        self.0.id
+    }
+
+    fn instance_number(&self) -> u64 {
+        self.0.number
+    }
+
+    fn task_id(&self) -> &str {
+        self.0.task.definition.id.as_str()
+    }
+
+    fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    fn inputs(&self) -> Json {
+        self.0.inputs.clone()
+    }
+
+    fn stop_reason(&self) -> Option<StopReason> {
+        self.0.noted(self.0.signals.borrow().reason())
+    }
+
+    fn stopped(&self) -> BoxFuture<'_, StopReason> {
+        Box::pin(async move {
+            let mut signals = self.0.signals();
+            // The sender lives in the attempt, which this future borrows.
+            match signals.wait_for(|signals| signals.reason().is_some()).await.map(|signals| signals.reason()) {
+                Ok(Some(reason)) => self.0.noted(Some(reason)).unwrap_or(reason),
+                Ok(None) | Err(_) => StopReason::Over,
+            }
+        })
+    }
+
+    fn request_stop(&self) {
+        let (reply, _) = oneshot::channel();
+        self.0.shared.lanes.push_stop(StopItem {
+            instance: self.0.number,
+            grace: self.0.shared.stop_grace,
+            by_itself: true,
+            reply,
+        });
+    }
+
+    fn set_progress(&self, progress: Progress) -> Result<(), ReportError> {
+        self.0.set(ReportPatch { progress: Some(progress), ..ReportPatch::default() })
+    }
+
+    fn set_output(&self, output: Option<Json>) -> Result<(), ReportError> {
+        if let Some(output) = &output {
+            if !output.is_object() {
+                return Err(ReportError::NotAnObject);
+            }
+            let (size, limit) = (output.as_str().len(), self.0.shared.output_limit);
+            if size > limit {
+                return Err(ReportError::TooLarge { size, limit });
+            }
+        }
+        self.0.set(ReportPatch { output: Some(output), ..ReportPatch::default() })
+    }
+
+    fn set_verdict(&self, verdict: Option<Verdict>) -> Result<(), ReportError> {
+        self.0.set(ReportPatch { verdict: Some(verdict), ..ReportPatch::default() })
+    }
+
+    fn log(&self, stream: Stream, text: &str) {
+        self.0.log_now(stream, text);
+    }
+
+    fn flush(&self) -> BoxFuture<'_, Result<(), ReportError>> {
+        Box::pin(self.0.flush())
+    }
+
+    fn enter_blocking(self: Arc<Self>) -> BoxFuture<'static, BlockingPermit> {
+        Box::pin(async move {
+            let held = lock(&self.0.held).upgrade();
+            // The semaphore is never closed.
+            let permit = Arc::clone(&self.0.shared.blocking).acquire_owned().await.ok();
+            Box::new((held, permit)) as BlockingPermit
+        })
+    }
+}

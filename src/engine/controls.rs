@@ -1,0 +1,115 @@
+//! What callers may do to an instance that is there: stop it, report for it, add to its log.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use super::{
+    AttemptIdentity, Engine, EngineError, NewLine, Receipt, ReportPatch, StopOptions, Writer, attempt, lanes::StopItem,
+    token,
+};
+use crate::domain::{FieldError, Instance, InstanceKey, Json};
+
+impl Engine {
+    /// Stops an instance; answers when the stop is committed.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`], or the store cannot be written.
+    pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
+        let instance = self.instance(key).await?;
+        if instance.is_done() {
+            return Ok(instance);
+        }
+        let grace =
+            if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) };
+        let (reply, answer) = oneshot::channel();
+        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, reply };
+        self.inner.lanes.push_stop(item);
+        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
+            Some(image) => Ok(image),
+            None => self.instance(key).await,
+        }
+    }
+
+    /// Writes a report; answers when it is committed.
+    ///
+    /// # Errors
+    /// [`EngineError::AttemptOver`] or [`EngineError::AttemptNotRunning`] where `writer` does not run,
+    /// [`EngineError::VersionMismatch`], or the store cannot be written.
+    pub async fn report(
+        &self,
+        key: InstanceKey,
+        writer: Writer,
+        if_version: Option<u64>,
+        patch: ReportPatch,
+    ) -> Result<Receipt, EngineError> {
+        let attempt = self.attempt_for(key, writer).await?;
+        if let Some(Some(output)) = &patch.output {
+            self.check_output(output)?;
+        }
+        let images = &self.inner.images;
+        let version = || images.by_number(attempt.number).map_or(0, |image| image.version);
+        if let Some(pinned) = if_version
+            && pinned != version()
+        {
+            return Err(EngineError::VersionMismatch { version: version() });
+        }
+        attempt.report(patch, if_version, version).await
+    }
+
+    fn check_output(&self, output: &Json) -> Result<(), EngineError> {
+        let refuse = |detail: String| Err(EngineError::InvalidOutput { errors: vec![FieldError::new("", detail)] });
+        if !output.is_object() {
+            return refuse("the output must be a JSON object or null".to_owned());
+        }
+        let (size, limit) = (output.as_str().len(), self.inner.settings.output.bytes());
+        if size > limit {
+            return refuse(format!("the output is {size} bytes long; limits.output allows {limit}"));
+        }
+        Ok(())
+    }
+
+    /// Adds lines to the log of a running attempt; answers when they are committed.
+    ///
+    /// # Errors
+    /// As for [`Engine::report`].
+    pub async fn append_log(
+        &self,
+        key: InstanceKey,
+        writer: Writer,
+        lines: Vec<NewLine>,
+    ) -> Result<Receipt, EngineError> {
+        let attempt = self.attempt_for(key, writer).await?;
+        let lines: Vec<_> = lines.into_iter().map(|line| (line.stream, line.text)).collect();
+        if !lines.is_empty() {
+            attempt.log_committed(&lines).await?;
+        }
+        let version = self.inner.images.by_number(attempt.number).map_or(0, |image| image.version);
+        Ok(attempt.receipt(version))
+    }
+
+    /// The running attempt that `writer` may write for.
+    async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<attempt::Attempt>, EngineError> {
+        let instance = self.instance(key).await?;
+        if instance.is_done() {
+            return Err(EngineError::AttemptOver);
+        }
+        if let Writer::Attempt(number) = writer
+            && number != instance.attempt
+        {
+            return Err(EngineError::AttemptOver);
+        }
+        match self.inner.running.get(instance.number) {
+            Some(attempt) if attempt.has_ended() => Err(EngineError::AttemptOver),
+            Some(attempt) if attempt.attempt == instance.attempt => Ok(attempt),
+            // Its attempt ended, and the next one waits.
+            _ if matches!(writer, Writer::Attempt(_)) => Err(EngineError::AttemptOver),
+            _ => Err(EngineError::AttemptNotRunning),
+        }
+    }
+
+    /// Which attempt `token` speaks for, if it is an attempt's token of this store, over or not.
+    pub fn attempt_of_token(&self, token: &str) -> Option<AttemptIdentity> {
+        token::open(&self.inner.key, token)
+    }
+}

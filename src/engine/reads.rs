@@ -1,0 +1,155 @@
+//! What callers may read and wait for.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, EngineError, InstanceWatch, LogPage, LogWatch, unknown, unreadable};
+use crate::domain::{
+    Attempt, Instance, InstanceKey, InstanceQuery, LogQuery, LogWindow, Micros, Page, PendingReason, Status, Summary,
+};
+
+impl Engine {
+    /// The instance as last committed.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownInstance`], or the store cannot be read.
+    pub async fn instance(&self, key: InstanceKey) -> Result<Arc<Instance>, EngineError> {
+        if let Some(image) = self.inner.images.get(key) {
+            return Ok(image);
+        }
+        let read = self.inner.store.get(&[key]).await.map_err(unreadable)?;
+        let image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
+        // The store may be ahead of what is shown: wait, so that nobody sees this and then something older.
+        self.inner.images.published(image.batch).await;
+        match self.inner.images.get(key) {
+            Some(shown) if shown.version > image.version => Ok(shown),
+            _ => Ok(image),
+        }
+    }
+
+    /// The instance once it is done, or as it is after `wait`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn wait_done(&self, key: InstanceKey, wait: Duration) -> Result<Arc<Instance>, EngineError> {
+        let mut watch = self.watch(key).await?;
+        if wait.is_zero() || watch.current().is_done() {
+            return Ok(watch.current());
+        }
+        self.inner.lanes.hurry();
+        match tokio::time::timeout(wait, watch.done()).await {
+            Ok(image) => Ok(image),
+            Err(_) => Ok(watch.current()),
+        }
+    }
+
+    /// The instance once its version is above `since`, or as it is after `wait`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn wait_changed(
+        &self,
+        key: InstanceKey,
+        since: u64,
+        wait: Duration,
+    ) -> Result<Arc<Instance>, EngineError> {
+        let mut watch = self.watch(key).await?;
+        self.inner.lanes.hurry();
+        let changed = async {
+            while watch.current().version <= since {
+                if watch.changed().await.is_none() {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, changed).await;
+        Ok(watch.current())
+    }
+
+    /// Follows one instance: the present image first, then each committed change, coalesced to the newest.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn watch(&self, key: InstanceKey) -> Result<InstanceWatch, EngineError> {
+        let images = &self.inner.images;
+        let mut image = self.instance(key).await?;
+        let number = image.number;
+        let changes = images.subscribe(number);
+        loop {
+            // Bound to a name of its own, so that the channel is not locked while we wait.
+            let shown = changes.borrow().clone();
+            if let Some(shown) = shown {
+                return Ok(InstanceWatch::new(changes, shown));
+            }
+            // Subscribed; now the store says what it was subscribed at.
+            let read = self.inner.store.get(&[InstanceKey::Number(number)]).await.map_err(unreadable)?;
+            image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
+            images.published(image.batch).await;
+            images.install(&image);
+        }
+    }
+
+    /// A page of instances.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list(&self, query: &InstanceQuery) -> Result<Page<Summary>, EngineError> {
+        let page = self.inner.store.list(query).await.map_err(unreadable)?;
+        if let Some(newest) = page.items.iter().map(|summary| summary.batch).max() {
+            self.inner.images.published(newest).await;
+        }
+        Ok(page)
+    }
+
+    /// Why a pending instance does not run; None for any other.
+    pub fn pending_reason(&self, summary: &Summary) -> Option<PendingReason> {
+        if summary.status() != Status::Pending {
+            return None;
+        }
+        let Some(task) = self.inner.catalog.get(&summary.task_id) else {
+            return Some(PendingReason::UnknownTask);
+        };
+        Some(if summary.run_at > Micros::now() {
+            if summary.attempt > 0 { PendingReason::Retrying } else { PendingReason::Scheduled }
+        } else if self.inner.pool.is_saturated(&task.definition) {
+            PendingReason::Concurrency
+        } else {
+            PendingReason::Slots
+        })
+    }
+
+    /// The attempts of an instance, oldest first.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn attempts(&self, key: InstanceKey) -> Result<Vec<Attempt>, EngineError> {
+        let instance = self.instance(key).await?;
+        self.inner.store.attempts(instance.number).await.map_err(unreadable)
+    }
+
+    /// Reads a log. `query.instance` is filled in from `key`.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn logs(&self, key: InstanceKey, mut query: LogQuery) -> Result<LogPage, EngineError> {
+        // Before the lines: a log is complete when its instance is done.
+        let instance = self.instance(key).await?;
+        query.instance = instance.number;
+        let lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
+        let (from, read_out) = match query.window {
+            LogWindow::From(from) => (from.max(1), lines.len() < query.limit),
+            LogWindow::Tail => (1, true),
+        };
+        let next = (!(read_out && instance.is_done())).then(|| lines.last().map_or(from, |line| line.seq + 1));
+        Ok(LogPage { lines, next })
+    }
+
+    /// Follows a log: tells when there may be more lines to read.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`].
+    pub async fn watch_log(&self, key: InstanceKey) -> Result<LogWatch, EngineError> {
+        let instance = self.watch(key).await?;
+        let logged = self.inner.images.subscribe_log(instance.current().number);
+        Ok(LogWatch::new(logged, instance))
+    }
+}
