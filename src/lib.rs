@@ -19,13 +19,19 @@
 //! Imports point one way: `cli → server → http → engine → {process, store} → task → domain`. A test reads the
 //! `use` lines and guards it.
 
+pub mod cli;
+pub mod client;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod handlers;
+pub mod http;
 pub mod process;
+pub mod server;
 pub mod store;
 pub mod task;
 
+pub use cli::run;
 pub use schemars;
 pub use task::{
     Registry, TaskController, TaskError, TaskHandler, TaskOptions, get_task_controller, get_task_inputs, testing,

@@ -1,4 +1,5 @@
-//! taskwright
-fn main() {
-    taskwright::process::run_if_spawner();
+//! The daemon with the handlers that it ships, and its command line.
+
+fn main() -> std::process::ExitCode {
+    taskwright::cli::run_shipped()
 }

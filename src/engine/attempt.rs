@@ -27,7 +27,7 @@ use crate::{
     task::reporter::{BlockingPermit, ReportError, Reporter, StopReason},
 };
 
-/// An attempt's reports are committed at most so often; the latest value wins.
+/// What a handler sets is committed at most so often; the latest value wins.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Log lines wait so long for company, unless the buffer is full.
@@ -137,6 +137,7 @@ struct Reports {
     if_version: Option<u64>,
     waiters: Vec<oneshot::Sender<Result<u64, EngineError>>>,
     queued: bool,
+    urgent: bool,
     in_flight: bool,
     last: Option<Instant>,
     closed: bool,
@@ -154,6 +155,17 @@ struct Log {
     /// How many pushes there were, and how many of them the chunk in flight holds: which waiters it answers.
     pushed: u64,
     taken: u64,
+}
+
+/// Whether a log is over its limit, and can take lines all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flood {
+    /// It is within its limit: every line is wanted.
+    Over,
+    /// It is over its limit, and what it had was stored: it can take the newest lines.
+    Room,
+    /// It is over its limit: only newer lines than those it has are worth keeping.
+    Hold,
 }
 
 /// What the ledger takes from an attempt for one commit.
@@ -390,10 +402,16 @@ impl Attempt {
     }
 
     fn enqueue(self: &Arc<Self>, reports: &mut Reports) {
-        if !reports.queued {
+        // Whoever waits for the commit cannot flood it, and is not kept waiting.
+        let urgent = !reports.waiters.is_empty();
+        if !reports.queued || (urgent && !reports.urgent) {
             reports.queued = true;
+            reports.urgent = urgent;
             let now = Instant::now();
-            let due = reports.last.map_or(now, |last| now.max(last + REPORT_INTERVAL));
+            let due = match reports.last {
+                Some(last) if !urgent => now.max(last + REPORT_INTERVAL),
+                _ => now,
+            };
             if !self.shared.lanes.push_report(due, Arc::clone(self)) {
                 reports.queued = false;
                 for waiter in reports.waiters.drain(..) {
@@ -407,6 +425,7 @@ impl Attempt {
     pub fn take_report(&self, now: Instant) -> TakenReport {
         let mut reports = lock(&self.reports);
         reports.queued = false;
+        reports.urgent = false;
         reports.in_flight = true;
         reports.last = Some(now);
         TakenReport {
@@ -468,6 +487,21 @@ impl Attempt {
             }
             room.await;
         }
+    }
+
+    /// What to do with output that comes faster than it is stored.
+    pub fn flood(&self) -> Flood {
+        let log = lock(&self.log);
+        match (log.buffer.is_over_limit(), log.buffer.is_empty()) {
+            (false, _) => Flood::Over,
+            (true, true) => Flood::Room,
+            (true, false) => Flood::Hold,
+        }
+    }
+
+    /// Passes over lines of the log.
+    pub fn log_skip(&self, lines: u64) {
+        lock(&self.log).buffer.skip(lines);
     }
 
     /// Adds texts to the log and waits for their commit.

@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{
-    attempt::{Attempt, Signals},
+    attempt::{Attempt, Flood, Signals},
     catalog::{self, CommandRunner, InputsBy},
     request::AttemptIdentity,
     run::{Cut, End, Parts, bad_output, returned},
@@ -297,15 +297,16 @@ async fn pump(
 ) {
     let Some(mut reader) = reader else { return };
     let mut splitter = LineSplitter::new();
-    let mut buffer = vec![0; 16 << 10];
+    let mut newest = Newest::default();
+    let mut buffer = vec![0; 64 << 10];
     loop {
-        let read = if splitter.pending().is_some() {
+        let read = if splitter.pending().is_some() || !newest.is_empty() {
             match tokio::time::timeout(PARTIAL_LINE_AFTER, reader.read(&mut buffer)).await {
                 Ok(read) => read,
                 Err(_) => {
-                    if let Some(line) = splitter.flush() {
-                        log(&attempt, stream, &line, last.as_deref()).await;
-                    }
+                    let mut lines = newest.take(&attempt, &mut splitter);
+                    lines.extend(splitter.flush());
+                    write(&attempt, stream, &lines, last.as_deref()).await;
                     continue;
                 }
             }
@@ -313,16 +314,75 @@ async fn pump(
             reader.read(&mut buffer).await
         };
         // A pipe that cannot be read any more has ended as far as the log goes.
-        let lines = match read {
-            Ok(0) | Err(_) => splitter.finish(),
-            Ok(n) => splitter.push(&buffer[..n]),
-        };
-        for line in &lines {
-            log(&attempt, stream, line, last.as_deref()).await;
-        }
-        if matches!(read, Ok(0) | Err(_)) {
+        let Some(bytes) = read.ok().filter(|n| *n > 0).map(|n| &buffer[..n]) else {
+            let mut lines = newest.take(&attempt, &mut splitter);
+            lines.extend(splitter.finish());
+            write(&attempt, stream, &lines, last.as_deref()).await;
             return;
+        };
+        let lines = match attempt.flood() {
+            Flood::Over if newest.is_empty() => splitter.push(bytes),
+            Flood::Hold => {
+                newest.push(bytes);
+                continue;
+            }
+            Flood::Over | Flood::Room => {
+                newest.push(bytes);
+                newest.take(&attempt, &mut splitter)
+            }
+        };
+        write(&attempt, stream, &lines, last.as_deref()).await;
+    }
+}
+
+/// The newest bytes of a stream that is not stored as fast as it comes. Cutting lines that will be dropped anyway
+/// would cost more than all the rest.
+#[derive(Default)]
+struct Newest {
+    bytes: Vec<u8>,
+    lost: u64,
+}
+
+impl Newest {
+    /// So many are kept: about what one chunk of the log holds.
+    const KEEP: usize = 192 << 10;
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        // Cut at twice the size, so that what is kept is moved once for each time it is replaced.
+        if self.bytes.len() > 2 * Self::KEEP {
+            let from = self.bytes.len() - Self::KEEP;
+            // A line that has lost its beginning goes too.
+            let cut = self.bytes[from..].iter().position(|byte| *byte == b'\n').map_or(from, |at| from + at + 1);
+            self.lost += self.bytes[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.bytes.drain(..cut);
         }
+    }
+
+    fn take(&mut self, attempt: &Attempt, splitter: &mut LineSplitter) -> Vec<String> {
+        if self.bytes.is_empty() {
+            return Vec::new();
+        }
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            attempt.log_skip(lost);
+        }
+        splitter.push(&std::mem::take(&mut self.bytes))
+    }
+}
+
+async fn write(
+    attempt: &Arc<Attempt>,
+    stream: Stream,
+    lines: &[String],
+    last: Option<&std::sync::Mutex<Option<String>>>,
+) {
+    for line in lines {
+        log(attempt, stream, line, last).await;
     }
 }
 
@@ -402,7 +462,7 @@ impl Drop for Scratch {
 /// Where it cannot be made, or is somebody else's.
 pub fn prepare_scratch(tag: &str) -> io::Result<PathBuf> {
     let uid = std::fs::metadata("/proc/self")?.uid();
-    let path = std::env::temp_dir().join(format!("taskwright-{uid}-{}", tag.replace(':', "-")));
+    let path = scratch_path(uid, tag);
     match std::fs::DirBuilder::new().mode(0o700).create(&path) {
         Ok(()) => return Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -419,6 +479,17 @@ pub fn prepare_scratch(tag: &str) -> io::Result<PathBuf> {
         std::fs::remove_dir_all(entry?.path())?;
     }
     Ok(path)
+}
+
+/// Removes the directory again, where nothing is left in it.
+pub fn remove_scratch(tag: &str) {
+    if let Ok(own) = std::fs::metadata("/proc/self") {
+        let _ = std::fs::remove_dir(scratch_path(own.uid(), tag));
+    }
+}
+
+fn scratch_path(uid: u32, tag: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("taskwright-{uid}-{}", tag.replace(':', "-")))
 }
 
 /// The name of a signal, such as `SIGSEGV`.

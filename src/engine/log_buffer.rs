@@ -101,7 +101,14 @@ impl LogBuffer {
         !self.is_over_limit() && self.bytes + LONGEST_LINE + LINE_OVERHEAD > BUFFER_BYTES
     }
 
-    fn is_over_limit(&self) -> bool {
+    /// Passes over so many lines: they count as lost, and their numbers are not given out again.
+    pub fn skip(&mut self, lines: u64) {
+        self.next += lines;
+        self.dropped += lines;
+    }
+
+    /// Whether the log is over its limit: nobody waits for room any more, and the newest lines win.
+    pub fn is_over_limit(&self) -> bool {
         self.kept_bytes + self.bytes as u64 > self.limit
     }
 

@@ -45,7 +45,7 @@ pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
     domain::{
-        Attempt, Definition, Instance, InstanceKey, InstanceQuery, Json, LogQuery, LogWindow, Micros, Page,
+        Attempt, Definition, FieldError, Instance, InstanceKey, InstanceQuery, Json, LogQuery, LogWindow, Micros, Page,
         PendingReason, Status, Summary,
     },
     process::Spawner,
@@ -177,6 +177,14 @@ impl Engine {
     pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
         let start = start::single(&self.inner.catalog, &request, key)?;
         self.begin_one(start).await
+    }
+
+    /// What is wrong with item `n` of a batch; nothing is made.
+    ///
+    /// # Errors
+    /// The faults, with pointers that begin `/instances/n`.
+    pub fn check(&self, n: usize, request: &StartRequest) -> Result<(), Vec<FieldError>> {
+        start::check_item(&self.inner.catalog, n, request)
     }
 
     /// Starts many in one commit, all or none.
@@ -439,9 +447,7 @@ impl Engine {
     }
 
     fn check_output(&self, output: &Json) -> Result<(), EngineError> {
-        let refuse = |detail: String| {
-            Err(EngineError::InvalidOutput { errors: vec![crate::domain::FieldError::new("", detail)] })
-        };
+        let refuse = |detail: String| Err(EngineError::InvalidOutput { errors: vec![FieldError::new("", detail)] });
         if !output.is_object() {
             return refuse("the output must be a JSON object or null".to_owned());
         }
@@ -554,6 +560,7 @@ impl Engine {
             // A blocking closure that does not return must not keep the daemon from ending.
             handlers.shutdown_background();
         }
+        command::remove_scratch(&inner.store.identity().tag);
         inner.store.close().await;
     }
 

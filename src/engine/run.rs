@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    attempt::{Attempt, AttemptReporter, Signals},
+    attempt::{Attempt, AttemptReporter, Held, Signals},
     catalog, command,
     images::Images,
     lanes::{FinishItem, Lanes},
@@ -28,7 +28,7 @@ use crate::{
     },
     process::Spawner,
     store::{Ending, Then},
-    task::erased::HandlerEnd,
+    task::{erased::HandlerEnd, outcome},
 };
 
 /// The longest delay before a retry.
@@ -153,9 +153,8 @@ impl Runner {
                 self.0.service.spawn(async move {
                     let held = attempt.hold(slot);
                     let end = command::run(&runner.0, &attempt).await;
-                    drop(held);
                     if attempt.end() {
-                        runner.conclude(&attempt, end).await;
+                        runner.conclude(&attempt, end, Some(held)).await;
                     }
                 });
             }
@@ -175,13 +174,11 @@ impl Runner {
             }
         };
         attempt.note_dropped();
-        // The slot is free as soon as the handler has ended, not when that is committed.
-        drop(held);
         if let Some(end) = end
             && attempt.end()
         {
             let end = self.handler_end(&attempt, end);
-            self.conclude(&attempt, end).await;
+            self.conclude(&attempt, end, Some(held)).await;
         }
     }
 
@@ -191,25 +188,9 @@ impl Runner {
         {
             return AttemptEnd::Interrupted(Interruption::Shutdown).into();
         }
-        match end {
-            HandlerEnd::Returned(value) => returned(attempt, value, self.0.output_limit),
-            HandlerEnd::Stopped => AttemptEnd::Stopped.into(),
-            HandlerEnd::Failed { message, causes, permanent } => {
-                AttemptEnd::Failed { kind: ErrorKind::Handler { causes }, message, permanent }.into()
-            }
-            HandlerEnd::Panicked { message, location } => {
-                AttemptEnd::Failed { kind: ErrorKind::Panic { location }, message, permanent: false }.into()
-            }
-            HandlerEnd::InvalidInputs(errors) => AttemptEnd::Failed {
-                kind: ErrorKind::InvalidInputs { errors },
-                message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
-                permanent: true,
-            }
-            .into(),
-            HandlerEnd::InvalidOutput(detail) => {
-                bad_output(vec![FieldError::new("", detail)], "the value returned cannot be written as JSON".into())
-                    .into()
-            }
+        match outcome::attempt_end(end) {
+            (AttemptEnd::Returned, output) => returned(attempt, output, self.0.output_limit),
+            (end, _) => end.into(),
         }
     }
 
@@ -243,7 +224,7 @@ impl Runner {
             return;
         }
         self.warn_if_stuck(&attempt);
-        self.conclude(&attempt, cut.end(attempt.limits.timeout).into()).await;
+        self.conclude(&attempt, cut.end(attempt.limits.timeout).into(), None).await;
     }
 
     fn warn_if_stuck(&self, attempt: &Arc<Attempt>) {
@@ -264,8 +245,10 @@ impl Runner {
         });
     }
 
-    /// Puts the end of an attempt in line for its commit.
-    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End) {
+    /// Puts the end of an attempt in line for its commit, and gives its slot back: the slot is free as soon as the
+    /// attempt has ended, not when that is committed. The end goes first, so that whoever gets the slot is not seen
+    /// to begin before.
+    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
         bound(&mut end.end);
         let (verdict, _) = attempt.close_reports();
         if end.end == AttemptEnd::Fenced {
@@ -284,6 +267,7 @@ impl Runner {
         let (unless_stopped, if_stopped) = (ending(false), ending(true));
         let again = matches!(unless_stopped.then, Then::Again { .. });
         if again {
+            drop(held.take());
             // The next attempt must not meet what this one has left running; a stop needs no next attempt.
             let mut signals = attempt.signals();
             tokio::select! {
@@ -304,18 +288,17 @@ impl Runner {
             signal: end.signal,
             since: Instant::now(),
         });
+        drop(held);
     }
 }
 
 /// The end of an attempt that returned `value`.
 pub fn returned(attempt: &Attempt, value: Option<Json>, limit: usize) -> End {
-    let output = value.map(|value| if value.is_object() { value } else { value.into_result_object() });
-    if let Some(output) = &output {
-        let size = output.as_str().len();
-        if size > limit {
-            let detail = format!("the output is {size} bytes long; limits.output allows {limit}");
-            return bad_output(vec![FieldError::new("", detail.clone())], detail).into();
-        }
+    let output = outcome::returned_output(value);
+    if let Some(size) = output.as_ref().map(|output| output.as_str().len())
+        && size > limit
+    {
+        return outcome::output_too_large(size, limit).into();
     }
     let last = output.clone().or_else(|| attempt.last_output());
     if let Some(Err(errors)) = last.as_ref().map(|output| attempt.task.check_output(output)) {

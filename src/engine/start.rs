@@ -57,6 +57,14 @@ pub fn batch(catalog: &Catalog, requests: &[StartRequest], key: Option<Idempoten
     Ok(Start { instances, idempotency: key.map(|key| claim(key, hash)) })
 }
 
+/// What is wrong with item `n` of a batch.
+///
+/// # Errors
+/// The faults, with pointers that begin `/instances/n`.
+pub fn check_item(catalog: &Catalog, n: usize, request: &StartRequest) -> Result<(), Vec<FieldError>> {
+    prepare(catalog, request).map(drop).map_err(|error| faults(n, error))
+}
+
 /// A start that runs the done instance `of` again, with other inputs where they are given.
 ///
 /// # Errors

@@ -22,14 +22,14 @@ pub struct Sleep;
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Seconds, from 0 to 86,400; decimals are allowed.
+    #[schemars(with = "f64", range(min = 0, max = 86_400))]
     seconds: Span,
 }
 
 /// A number of seconds in the range of [`Input`].
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
-#[schemars(inline)]
-struct Span(#[schemars(range(min = 0, max = 86_400))] f64);
+struct Span(f64);
 
 impl TryFrom<f64> for Span {
     type Error = String;

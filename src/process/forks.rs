@@ -45,8 +45,8 @@ struct Forks {
     signals: OwnedFd,
     null: OwnedFd,
     lifeline: OwnedFd,
-    /// Its end tells every supervisor that we are gone; nothing is ever written to it.
-    _alive: OwnedFd,
+    /// Its end tells every supervisor to kill what it has; nothing is ever written to it. `None` once the daemon is gone.
+    alive: Option<OwnedFd>,
     /// Living supervisors, each with its control socket.
     supervisors: HashMap<i32, OwnedFd>,
     /// The control sockets of supervisors that did not end by themselves.
@@ -75,14 +75,14 @@ impl Forks {
             signals,
             null,
             lifeline: lifeline.into(),
-            _alive: alive.into(),
+            alive: Some(alive.into()),
             supervisors: HashMap::new(),
             lost: Vec::new(),
             quiet: 0,
         })
     }
 
-    /// Until the daemon is gone and with it every supervisor: each of them sees the end of its control socket.
+    /// Until the daemon is gone and with it every supervisor: each of them sees the end of the lifeline.
     fn serve(&mut self) {
         loop {
             self.reap();
@@ -148,6 +148,8 @@ impl Forks {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => {
                 self.daemon = None;
+                // A daemon that only said farewell still holds the control sockets.
+                self.alive = None;
                 return;
             }
         };

@@ -203,8 +203,22 @@ impl TaskController {
 
         let permit = Arc::clone(&self.reporter).enter_blocking().await;
         let task = self.clone();
+        let handler_waits = Arc::new(());
+        let waited_for = Arc::downgrade(&handler_waits);
         let thread = tokio::task::spawn_blocking(move || {
-            let result = panics::guarded(|| CURRENT.sync_scope(task.clone(), || work(task)));
+            let result = panics::guarded(|| CURRENT.sync_scope(task.clone(), || work(task.clone())));
+            if let Err(caught) = &result
+                && waited_for.strong_count() == 0
+            {
+                // The handler is gone, so nobody else tells of it.
+                tracing::warn!(
+                    instance = %task.id(),
+                    task = %task.task_id(),
+                    location = caught.location.as_deref().unwrap_or("unknown"),
+                    "blocking work panicked after the end of its attempt: {}",
+                    caught.message,
+                );
+            }
             drop(permit);
             result
         });

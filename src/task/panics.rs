@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_place_of_a_panic_is_known() {
         let line = line!() + 1;
-        let caught = guarded(|| panic!("no {}", "luck")).map(|()| ()).expect_err("it panicked");
+        let caught = guarded::<()>(|| panic!("no {}", "luck")).expect_err("it panicked");
         assert_eq!(caught.message, "no luck");
         let location = caught.location.expect("the hook saw it");
         assert!(location.starts_with(&format!("{}:{line}:", file!())), "{location}");
@@ -102,14 +102,14 @@ mod tests {
 
     #[test]
     fn a_panic_that_is_resumed_keeps_its_place() {
-        let first = guarded(|| panic!("deep")).map(|()| ()).expect_err("it panicked");
-        let again = guarded(|| first.clone().resume()).map(|()| ()).expect_err("it panicked again");
+        let first = guarded::<()>(|| panic!("deep")).expect_err("it panicked");
+        let again = guarded::<()>(|| first.clone().resume()).expect_err("it panicked again");
         assert_eq!(again, first);
     }
 
     #[test]
     fn a_value_that_is_no_text_has_a_message_too() {
-        let caught = guarded(|| panic::panic_any(7)).map(|()| ()).expect_err("it panicked");
+        let caught = guarded::<()>(|| panic::panic_any(7)).expect_err("it panicked");
         assert_eq!(caught.message, "the handler panicked with a value that is no text");
         assert!(caught.location.is_some());
     }

@@ -32,9 +32,12 @@ pub struct Registry {
     tables: BTreeMap<String, Table>,
     /// The ids registered, for messages and for a second handler of one id.
     taken: Vec<String>,
-    handlers: Vec<(Definition, Arc<dyn ErasedHandler>)>,
+    handlers: Handlers,
     first_error: Option<RegistryError>,
 }
+
+/// Handlers, each with its definition.
+pub type Handlers = Vec<(Definition, Arc<dyn ErasedHandler>)>;
 
 /// Why handlers and configuration do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +154,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError`]: the first fault of a handler or of the configuration's `[handlers]`.
-    pub fn into_handlers(self) -> Result<Vec<(Definition, Arc<dyn ErasedHandler>)>, RegistryError> {
+    pub fn into_handlers(self) -> Result<Handlers, RegistryError> {
         if let Some(error) = self.first_error {
             return Err(error);
         }

@@ -4,12 +4,17 @@ use std::{collections::HashMap, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, wait_for};
+use crate::support::{server::TestServer, wait_for};
 
 /// A task that runs a shell line. `$1` and so on are not set; the inputs are in the environment.
 fn shell(name: &str, line: &str, options: &str) -> String {
     let line = line.replace('\\', "\\\\").replace('"', "\\\"");
     format!("[[tasks]]\nname = \"{name}\"\ncommand = [\"sh\", \"-c\", \"{line}\"]\n{options}\n")
+}
+
+/// Starts an instance and answers its id.
+async fn start(server: &TestServer, task: &str, inputs: Value) -> String {
+    server.start_task(task, inputs).await["id"].as_str().expect("an id").to_owned()
 }
 
 async fn post(server: &TestServer, path: &str, body: Value) -> reqwest::Response {
@@ -33,9 +38,10 @@ async fn an_acknowledged_start_survives_any_crash() {
     for round in 0..5 {
         let mut starts = tokio::task::JoinSet::new();
         for n in 0..40 {
-            let (client, url) = (server.client(), server.url("/v1/instances"));
+            let (client, url) = (server.client().clone(), server.url("/v1/instances"));
             starts.spawn(async move {
-                let body = json!({"task_id": "sleep", "inputs": {"seconds": 60}, "labels": {"n": format!("{round}-{n}")}});
+                let body =
+                    json!({"task_id": "sleep", "inputs": {"seconds": 60}, "labels": {"n": format!("{round}-{n}")}});
                 let response = client.post(url).json(&body).send().await.ok()?;
                 if response.status() != 201 {
                     return None;
@@ -70,8 +76,9 @@ async fn an_acknowledged_start_survives_any_crash() {
 /// 2. Terminal is final: status, output, error and finished_at never change.
 #[tokio::test]
 async fn terminal_is_final() {
-    let server = TestServer::with_config(&shell("fail", "echo '{\"result\":1}' >$TASKWRIGHT_OUTPUT_FILE; exit 3", "")).await;
-    let id = server.start("fail", json!({})).await;
+    let server =
+        TestServer::with_config(&shell("fail", "echo '{\"result\":1}' >$TASKWRIGHT_OUTPUT_FILE; exit 3", "")).await;
+    let id = start(&server, "fail", json!({})).await;
     let before = server.wait_done(&id).await;
     assert_eq!((status(&before), &before["result"]), ("failed", &json!(1)));
     let client = server.client();
@@ -101,7 +108,7 @@ async fn no_write_of_an_attempt_lands_once_the_next_has_begun() {
         folder.path().display()
     );
     let server = TestServer::with_config(&shell("twice", &line, "max_attempts = 2\nretry_delay = \"10ms\"")).await;
-    let id = server.start("twice", json!({})).await;
+    let id = start(&server, "twice", json!({})).await;
     wait_for("the second attempt", async || {
         let instance = get(&server, &format!("/v1/instances/{id}")).await;
         (instance["attempt"] == 2 && status(&instance) == "running").then_some(())
@@ -115,8 +122,14 @@ async fn no_write_of_an_attempt_lands_once_the_next_has_begun() {
     let (first, second) = tokens.trim().split_once('\n').expect("two tokens");
     let report = async |token: &str, progress: f64| {
         let url = server.url(&format!("/v1/instances/{id}/progress"));
-        let response =
-            server.client().put(url).bearer_auth(token).json(&json!({"progress": progress})).send().await.expect("answer");
+        let response = server
+            .client()
+            .put(url)
+            .bearer_auth(token)
+            .json(&json!({"progress": progress}))
+            .send()
+            .await
+            .expect("answer");
         (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
     };
     let (code, problem) = report(first, 0.9).await;
@@ -144,17 +157,13 @@ async fn a_stop_is_sticky_and_a_stopped_pending_instance_never_runs() {
     assert_eq!(response.status(), 200);
     assert_eq!(status(&response.json().await.expect("JSON")), "cancelled");
     // Running, and the daemon dies before the deadline: no attempt follows although four are left.
-    let deaf = server.start("deaf", json!({})).await;
+    let deaf = start(&server, "deaf", json!({})).await;
     wait_for("the command", async || {
         (status(&get(&server, &format!("/v1/instances/{deaf}")).await) == "running").then_some(())
     })
     .await;
-    let response = server
-        .client()
-        .delete(server.url(&format!("/v1/instances/{deaf}?grace=1h")))
-        .send()
-        .await
-        .expect("answer");
+    let response =
+        server.client().delete(server.url(&format!("/v1/instances/{deaf}?grace=1h"))).send().await.expect("answer");
     assert_eq!(response.status(), 202);
     server.kill9();
     server.restart().await;
@@ -181,7 +190,7 @@ async fn at_most_one_attempt_lives_and_attempts_never_exceed_their_number() {
         folder.path().display()
     );
     let server = TestServer::with_config(&shell("fails", &line, "max_attempts = 4\nretry_delay = \"1ms\"")).await;
-    let id = server.start("fails", json!({})).await;
+    let id = start(&server, "fails", json!({})).await;
     let instance = server.wait_done(&id).await;
     assert_eq!((status(&instance), &instance["attempt"]), ("failed", &json!(4)));
     assert_eq!(std::fs::read_to_string(folder.path().join("runs")).expect("runs").lines().count(), 4);
@@ -198,12 +207,11 @@ async fn output_and_terminal_status_are_committed_together() {
     let server = TestServer::start().await;
     let mut watchers = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let id = server.start("sleep", json!({"seconds": 0.02})).await;
-        let (client, url) = (server.client(), server.url(&format!("/v1/instances/{id}")));
+        let id = start(&server, "sleep", json!({"seconds": 0.02})).await;
+        let (client, url) = (server.client().clone(), server.url(&format!("/v1/instances/{id}")));
         watchers.spawn(async move {
             loop {
-                let instance: Value =
-                    client.get(&url).send().await.expect("answer").json().await.expect("JSON");
+                let instance: Value = client.get(&url).send().await.expect("answer").json().await.expect("JSON");
                 if status(&instance) == "completed" {
                     return instance;
                 }
@@ -226,7 +234,7 @@ async fn what_a_client_has_seen_never_goes_back() {
     for round in 0..3 {
         let mut ids = Vec::new();
         for _ in 0..10 {
-            ids.push(server.start("sleep", json!({"seconds": 0.5})).await);
+            ids.push(start(&server, "sleep", json!({"seconds": 0.5})).await);
         }
         for look in 0..60 {
             // A list and single reads in turn: neither may run ahead of the other.
@@ -256,7 +264,7 @@ fn note(seen: &mut HashMap<String, u64>, instance: &Value) {
 #[tokio::test]
 async fn progress_outside_its_range_is_an_error_and_changes_nothing() {
     let server = TestServer::start().await;
-    let id = server.start("sleep", json!({"seconds": 600})).await;
+    let id = start(&server, "sleep", json!({"seconds": 600})).await;
     let url = server.url(&format!("/v1/instances/{id}/progress"));
     let put = async |body: &'static str| {
         let request = server.client().put(&url).header("content-type", "application/json").body(body);
@@ -265,7 +273,8 @@ async fn progress_outside_its_range_is_an_error_and_changes_nothing() {
     assert_eq!(put(r#"{"progress":0.5,"message":"half"}"#).await, 200);
     let before = get(&server, &format!("/v1/instances/{id}/progress")).await;
     assert_eq!(before, json!({"progress": 0.5, "message": "half"}));
-    for body in [r#"{"progress":-0.1}"#, r#"{"progress":1.0001}"#, r#"{"progress":1e999}"#, r#"{"progress":"x"}"#, "{}"] {
+    for body in [r#"{"progress":-0.1}"#, r#"{"progress":1.0001}"#, r#"{"progress":1e999}"#, r#"{"progress":"x"}"#, "{}"]
+    {
         assert_eq!(put(body).await, 422, "{body}");
     }
     assert_eq!(put(r#"{"progress":NaN}"#).await, 400);
@@ -288,7 +297,7 @@ async fn no_process_of_an_attempt_outlives_its_end() {
     );
     std::fs::write(&pids, "").expect("a file");
     let server = TestServer::with_config(&shell("litter", &line, "")).await;
-    let id = server.start("litter", json!({})).await;
+    let id = start(&server, "litter", json!({})).await;
     let instance = server.wait_done(&id).await;
     assert_eq!(status(&instance), "completed");
     let left = living(&pids);
@@ -312,14 +321,15 @@ fn living(pids: &Path) -> Vec<u32> {
 #[tokio::test]
 async fn an_idempotency_key_maps_to_one_instance() {
     let mut server = TestServer::start().await;
-    let start = |body: Value| {
-        let request = server.client().post(server.url("/v1/instances")).header("idempotency-key", "\"k-1\"").json(&body);
+    let start_with_key = |body: Value| {
+        let request =
+            server.client().post(server.url("/v1/instances")).header("idempotency-key", "\"k-1\"").json(&body);
         async move { request.send().await.expect("answer") }
     };
     let body = json!({"task_id": "sleep", "inputs": {"seconds": 0}});
     let mut codes = Vec::new();
     let mut ids = Vec::new();
-    for response in futures_util::future::join_all((0..8).map(|_| start(body.clone()))).await {
+    for response in futures_util::future::join_all((0..8).map(|_| start_with_key(body.clone()))).await {
         codes.push(response.status().as_u16());
         ids.push(response.json::<Value>().await.expect("JSON")["id"].clone());
     }
@@ -327,14 +337,17 @@ async fn an_idempotency_key_maps_to_one_instance() {
     assert_eq!(codes, [200, 200, 200, 200, 200, 200, 200, 201]);
     ids.dedup();
     assert_eq!(ids.len(), 1);
-    let other = start(json!({"task_id": "sleep", "inputs": {"seconds": 1}})).await;
+    let other = start_with_key(json!({"task_id": "sleep", "inputs": {"seconds": 1}})).await;
     assert_eq!(other.status(), 422);
     assert_eq!(other.json::<Value>().await.expect("JSON")["type"], "/problems/idempotency-key-reused");
     server.kill9();
     server.restart().await;
     let request = server.client().post(server.url("/v1/instances")).header("idempotency-key", "k-1").json(&body);
     let replay = request.send().await.expect("answer");
-    assert_eq!((replay.status().as_u16(), &replay.headers()["idempotent-replayed"]), (200, &"true".parse().expect("a value")));
+    assert_eq!(
+        (replay.status().as_u16(), &replay.headers()["idempotent-replayed"]),
+        (200, &"true".parse().expect("a value"))
+    );
     assert_eq!(replay.json::<Value>().await.expect("JSON")["id"], ids[0]);
     server.fsck();
 }
@@ -348,8 +361,8 @@ async fn every_accepted_instance_ends_or_says_why() {
         let instance = get(server, &format!("/v1/instances/{id}")).await;
         (status(&instance).to_owned(), instance["pending_reason"].clone())
     };
-    let first = server.start("one", json!({})).await;
-    let second = server.start("one", json!({})).await;
+    let first = start(&server, "one", json!({})).await;
+    let second = start(&server, "one", json!({})).await;
     assert_eq!(reason(&server, &second).await, ("pending".to_owned(), json!("concurrency")));
     let delayed: Value =
         post(&server, "/v1/definitions/gone/instances?delay=1h", json!({})).await.json().await.expect("JSON");
@@ -362,7 +375,8 @@ async fn every_accepted_instance_ends_or_says_why() {
     assert_eq!((status(&expired), &expired["error"]["kind"]), ("failed", &json!("queue_timeout")));
     // A daemon that does not know the task says so, and runs what it knows.
     server.kill9();
-    server.restart_with_config(&shell("one", "true", "")).await;
+    std::fs::write(server.config(), shell("one", "true", "")).expect("the configuration can be written");
+    server.restart().await;
     let delayed = delayed["id"].as_str().expect("an id");
     assert_eq!(reason(&server, delayed).await, ("pending".to_owned(), json!("unknown_task")));
     assert_eq!(status(&server.wait_done(&first).await), "failed");

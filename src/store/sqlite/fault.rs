@@ -46,6 +46,11 @@ pub(super) fn is_corruption(error: &Error) -> bool {
     code(error).is_some_and(|code| matches!(code & 0xff, CORRUPT | NOTADB))
 }
 
+/// Whether the file is no database at all.
+pub(super) fn is_no_database(error: &Error) -> bool {
+    code(error).is_some_and(|code| code & 0xff == NOTADB)
+}
+
 /// Whether ROLLBACK found that SQLite had rolled back by itself.
 pub(super) fn is_already_rolled_back(error: &Error) -> bool {
     code(error) == Some(ERROR)

@@ -29,7 +29,7 @@ mod stops;
 
 use std::{
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -66,6 +66,15 @@ impl SqliteStore {
     /// [`OpenError`]. A file that is in use, newer, damaged or something else is left as it is.
     pub async fn open(settings: Settings) -> Result<SqliteStore, OpenError> {
         open::for_daemon(&settings).await
+    }
+
+    /// Tells by its header whether the file is a store that this binary knows, without opening it as a database. Not
+    /// while this very process has the store open: closing the file would end its locks.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it is none, or a later version's.
+    pub fn recognise(path: &Path) -> Result<(), OpenError> {
+        header::inspect(path).map(drop)
     }
 
     /// Opens the store for reading only, beside a running daemon or without one. Commits are refused.

@@ -193,6 +193,9 @@ impl Fault {
     fn at(self, location: &str) -> OpenError {
         match self {
             Fault::Open(error) => error,
+            Fault::Sqlite(error) if fault::is_no_database(&error) => {
+                OpenError::Foreign { location: location.to_owned(), why: "it is no SQLite database".to_owned() }
+            }
             Fault::Sqlite(error) if fault::is_corruption(&error) => {
                 OpenError::Corrupt { location: location.to_owned(), source: error.into() }
             }

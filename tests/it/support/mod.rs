@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod faulty_store;
+pub mod server;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,201 @@
+//! The command line as it is written and as `--help` teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(
+    name = "taskwright",
+    version,
+    about = "Start, watch and stop background tasks over HTTP",
+    long_about = "Start, watch and stop background tasks over HTTP.\n\nOne daemon runs Rust handlers that are compiled in, \
+                  and programs in any language, and keeps every start that it acknowledged.",
+    after_help = "Try it:\n  taskwright serve --demo\n  curl --json '{\"seconds\":3}' \
+                  'http://127.0.0.1:8080/v1/definitions/sleep/instances?wait=10'",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Run the daemon.
+    ///
+    /// Every key of the configuration file can be given as a variable too: TASKWRIGHT_SECTION__KEY, such as
+    /// TASKWRIGHT_SERVER__LISTEN; TASKWRIGHT_SECTION__KEY_FILE reads the value from a file. Flags win over variables,
+    /// variables over the file.
+    #[command(after_long_help = SERVE_HELP)]
+    Serve(Serve),
+    /// Check the configuration.
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print the HTTP contract as an OpenAPI 3.1 document.
+    Openapi(Openapi),
+    /// Ask the daemon of this configuration whether it lives.
+    ///
+    /// Exits 0 if it does, 1 if not. With --ready it must also take work: a daemon that drains, or whose store cannot
+    /// be written, does not.
+    Healthcheck(Healthcheck),
+    /// Look for everything wrong that the store can show.
+    ///
+    /// Prints one finding a line. Exits 0 if there is none, else 1. Changes nothing, and works beside a running daemon.
+    Fsck(Fsck),
+    /// Report from inside a command that runs as a task.
+    ///
+    /// Speaks for the attempt in whose environment it runs. Exits 0; 5 if the attempt is over or the daemon refused; 69
+    /// if no daemon answers.
+    #[command(after_help = REPORT_HELP)]
+    Report(Report),
+}
+
+const SERVE_HELP: &str = "\
+Exit codes:
+  0    ended in good order, after SIGTERM or SIGINT (Ctrl-C)
+  1    the store failed for good
+  69   the port or the store is in use; the store is newer, damaged or something else
+  78   the configuration is wrong
+  130  a second SIGINT; 143 a second SIGTERM
+
+Examples:
+  taskwright serve --demo
+  taskwright serve --config ./config.toml
+  TASKWRIGHT_WORKER__COMMAND_SLOTS=16 taskwright serve --listen 127.0.0.1:9000";
+
+const REPORT_HELP: &str = "\
+Example, a shell script as a task:
+  for n in 1 2 3 4; do
+    convert_part $n
+    taskwright report progress 0.$((n * 25)) \"part $n\"
+    taskwright report should-stop > /dev/null && exit 1
+  done
+  taskwright report output '{\"parts\":4}'";
+
+/// Where the configuration is.
+#[derive(Args)]
+pub(super) struct ConfigFile {
+    /// Read this configuration file. Default: $TASKWRIGHT_CONFIG, then /etc/taskwright/config.toml or
+    /// ~/.config/taskwright/config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The store, where another than the configured one is meant.
+#[derive(Args)]
+pub(super) struct Database {
+    /// Keep everything in this database: sqlite:///absolute/path.db [env: TASKWRIGHT_DATABASE__URL] [default:
+    /// ~/.local/state/taskwright/taskwright.db; as root /var/lib/taskwright/taskwright.db]
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Listen here; port 0 takes a free one [env: TASKWRIGHT_SERVER__LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    pub database: Database,
+    /// Write the log as text or json [env: TASKWRIGHT_LOG__FORMAT] [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Log from this level on, or by directives such as info,taskwright::http=debug [env: TASKWRIGHT_LOG__LEVEL]
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Try it out: a temporary store that is removed at the end, and sample tasks. Reads no configuration file.
+    #[arg(long, conflicts_with_all = ["config", "database"])]
+    pub demo: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Check the configuration and the tasks without starting anything. Exits 0 if `serve` would take it, else 78.
+    Check(ConfigFile),
+}
+
+#[derive(Args)]
+pub(super) struct Openapi {
+    /// Print it in this form.
+    #[arg(long, value_enum, default_value_t = DocumentFormat::Yaml)]
+    pub format: DocumentFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum DocumentFormat {
+    Yaml,
+    Json,
+}
+
+#[derive(Args)]
+pub(super) struct Healthcheck {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Ask this daemon instead of the configured one.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Ask whether it takes work, not only whether it lives.
+    #[arg(long)]
+    pub ready: bool,
+    /// Wait so long for the answer.
+    #[arg(long, value_name = "DURATION", default_value = "3s")]
+    pub timeout: String,
+}
+
+#[derive(Args)]
+pub(super) struct Fsck {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub database: Database,
+}
+
+#[derive(Args)]
+pub(super) struct Report {
+    /// The daemon. Set for every command that runs as a task.
+    #[arg(long, env = "TASKWRIGHT_URL", value_name = "URL", global = true)]
+    pub url: Option<String>,
+    /// The instance. Set for every command that runs as a task.
+    #[arg(long, env = "NUMEROUS_TASK_INSTANCE_ID", value_name = "ID", global = true)]
+    pub instance: Option<String>,
+    #[command(subcommand)]
+    pub verb: ReportVerb,
+}
+
+#[derive(Subcommand)]
+pub(super) enum ReportVerb {
+    /// Set the progress, from 0.0 to 1.0, and a message.
+    #[command(allow_negative_numbers = true)]
+    Progress {
+        #[arg(value_name = "VALUE")]
+        value: f64,
+        #[arg(value_name = "MESSAGE")]
+        message: Option<String>,
+    },
+    /// Set the output, a JSON object, part-way too.
+    Output {
+        /// The object, or - to read it from stdin.
+        #[arg(value_name = "JSON")]
+        json: String,
+    },
+    /// State how this attempt ends. It takes effect when the program has ended; `running` takes it back.
+    Status {
+        #[arg(value_name = "STATUS", value_parser = ["completed", "failed", "cancelled", "running"])]
+        status: String,
+        /// Why it failed.
+        #[arg(value_name = "MESSAGE")]
+        message: Option<String>,
+    },
+    /// Print true if the attempt should end, else false. Exits 0 for true and 1 for false.
+    ShouldStop,
+    /// Add a line to the log; several words make one line.
+    Log {
+        #[arg(value_name = "TEXT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        text: Vec<String>,
+    },
+}

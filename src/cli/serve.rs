@@ -1,0 +1,122 @@
+//! `serve`: the daemon, from the command line to its exit code.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process,
+};
+
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, getrlimit, setrlimit, umask},
+};
+
+use super::{
+    Program,
+    args::Serve,
+    demo::Demo,
+    failure::{CONFIGURATION, FAILURE, Failure, UNAVAILABLE},
+    telemetry,
+};
+use crate::{
+    config::{Config, Sources},
+    engine::OpenEngineError,
+    server::{Ending, Server, Signals, StartError},
+    store::OpenError,
+};
+
+pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
+    let mut sources = Sources::of_process(serve.file.config);
+    let flags = [
+        ("server", "listen", serve.listen, "--listen"),
+        ("database", "url", serve.database.database, "--database"),
+        ("log", "format", serve.log_format, "--log-format"),
+        ("log", "level", serve.log_level, "--log-level"),
+    ];
+    sources.flags =
+        flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
+    // Whatever is made from here on is for this user only: the store holds inputs and outputs.
+    umask(Mode::RWXG | Mode::RWXO);
+    let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
+    let config = Config::load(&sources)?;
+    config.check_exposure()?;
+    let catalog = super::catalog(program, &config)?;
+    telemetry::start(&config.log);
+    raise_file_limit();
+
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::new(FAILURE, format!("cannot find this program's own file: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FAILURE, format!("cannot start the threads of HTTP: {error}")))?;
+    let (mut server, mut signals) = runtime.block_on(async {
+        let signals =
+            Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
+        let server = Server::open(&config, catalog, own).await.map_err(refused)?;
+        Ok::<_, Failure>((server, signals))
+    })?;
+    announce(&config, &server);
+    let ending = runtime.block_on(server.run(&mut signals));
+    drop(demo);
+    match ending {
+        Ending::Drained => Ok(()),
+        // What still runs in this process is not worth waiting for.
+        Ending::Killed(signal) => process::exit(signal.exit_code().into()),
+        Ending::Failed(_) => process::exit(FAILURE.into()),
+    }
+}
+
+fn refused(error: StartError) -> Failure {
+    let code = match &error {
+        StartError::Store(OpenError::Url { .. }) => CONFIGURATION,
+        StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
+        StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
+    };
+    Failure::of(code, &error)
+}
+
+/// Allows as many open files as the system lets us: every connection and every command needs some.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// Says where the daemon is: on a terminal with a line to paste, else as a line of the log.
+fn announce(config: &Config, server: &Server) {
+    let url = server.url();
+    if !io::stderr().is_terminal() || telemetry::is_json(&config.log) {
+        tracing::info!(
+            url,
+            address = %server.address(),
+            store = server.location(),
+            version = env!("CARGO_PKG_VERSION"),
+            "listening on {url}"
+        );
+        return;
+    }
+    let tasks = server.tasks();
+    let bearer = if config.tokens.is_empty() { "" } else { "-H \"Authorization: Bearer $TOKEN\" " };
+    let file = config.file.as_ref().map_or("none, only defaults".to_owned(), |file| file.display().to_string());
+    let mut text = format!(
+        "taskwright {} listens on {url}\n  data    {}\n  config  {file}\n  tasks   {}\n",
+        env!("CARGO_PKG_VERSION"),
+        server.location(),
+        if tasks.is_empty() { "none: add [[tasks]] to the configuration".to_owned() } else { tasks.join(", ") },
+    );
+    if let Some(task) = tasks.iter().find(|task| *task == "sleep").or(tasks.first()) {
+        let inputs = if task == "sleep" { "{\"seconds\":3}" } else { "{}" };
+        let task = percent_encoding::utf8_percent_encode(task, percent_encoding::NON_ALPHANUMERIC);
+        text.push_str(&format!(
+            "Try\n  curl {bearer}--json '{inputs}' '{url}{}/v1/definitions/{task}/instances?wait=10'\n",
+            config.base_path
+        ));
+    }
+    text.push_str("End it with Ctrl-C.\n");
+    // A terminal that is gone is no reason not to serve.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

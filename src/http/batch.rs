@@ -1,0 +1,117 @@
+//! `POST /v1/instances/batch`: many starts in one commit, all or none.
+
+use ::http::StatusCode;
+use serde_json::value::RawValue;
+
+use super::{
+    Response,
+    accept::Media,
+    body,
+    call::Call,
+    fields::{self, Fields},
+    problem::{Fault, Place, Problem},
+    render, reply,
+    start::{self, Unknown},
+};
+
+/// The most items of a batch.
+const MOST: usize = 10_000;
+/// When so much is wrong, the rest need not be looked at.
+const ENOUGH_FAULTS: usize = 100;
+
+/// Starts every item, or none.
+pub async fn start(call: &mut Call) -> Result<Response, Problem> {
+    call.accept(&[Media::Json])?;
+    let limit = call.app.settings().batch_body.bytes();
+    body::check(call, limit)?;
+    call.engine().accepting()?;
+    let bytes = body::read(call, limit).await?;
+    let text = body::text(&bytes)?;
+    call.query(&[])?;
+    let key = start::key(call)?;
+    let mut faults = Vec::new();
+    let items = items(start::raw(&text)?, &mut faults);
+    let mut requests = Vec::with_capacity(items.len());
+    for (n, raw) in items.into_iter().enumerate() {
+        let at = format!("/instances/{n}");
+        let request = start::request(call, raw, &at, &mut faults, Unknown::Note)?;
+        requests.extend(request.map(|request| (n, request)));
+        if faults.len() >= ENOUGH_FAULTS {
+            break;
+        }
+    }
+    if !faults.is_empty() {
+        // What else is wrong is told at once. A good batch is checked by its start.
+        for (n, request) in &requests {
+            let errors = call.engine().check(*n, request).err().unwrap_or_default();
+            faults.extend(errors.into_iter().map(|error| Fault::at(error.pointer, error.detail)));
+        }
+        faults.sort_by_key(item_of);
+        faults.truncate(ENOUGH_FAULTS);
+        return Err(Problem::invalid_batch(faults));
+    }
+    drop(text);
+    let requests = requests.into_iter().map(|(_, request)| request).collect();
+    let started = call.engine().start_batch(requests, key).await?;
+    let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let engine = call.engine();
+    let body = reply::json(|out| {
+        out.extend_from_slice(b"{\"instances\":");
+        render::array(out, &started.instances, |out, instance| {
+            render::summary(out, instance, engine.pending_reason(instance));
+        });
+        out.push(b'}');
+    });
+    let mut response = reply::fresh(status, Media::Json, body);
+    start::tell_replay(&mut response, started.replayed);
+    Ok(response)
+}
+
+/// The item that a fault belongs to.
+fn item_of(fault: &Fault) -> usize {
+    match &fault.place {
+        Place::Pointer(pointer) => pointer.split('/').nth(2).and_then(|n| n.parse().ok()).unwrap_or(0),
+        Place::Parameter(_) => 0,
+    }
+}
+
+fn items<'a>(raw: &'a RawValue, faults: &mut Vec<Fault>) -> Vec<&'a RawValue> {
+    let Some(fields) = Fields::of(raw, "", &["instances"], faults) else { return Vec::new() };
+    let Some(list) = fields.raw("instances") else {
+        faults.push(fields.fault("instances", "is missing: list the starts"));
+        return Vec::new();
+    };
+    match serde_json::from_str::<Vec<&RawValue>>(list.get()) {
+        Ok(items) if (1..=MOST).contains(&items.len()) => items,
+        Ok(items) => {
+            let detail = format!("must have 1 to {MOST} items, not {}", items.len());
+            faults.push(fields.fault("instances", detail));
+            Vec::new()
+        }
+        Err(_) => {
+            faults.push(fields.fault("instances", format!("must be an array, not {}", fields::kind(list))));
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_1_to_10000_items() {
+        let count = |text: &str| {
+            let raw = RawValue::from_string(text.to_owned()).expect("JSON");
+            let mut faults = Vec::new();
+            let items = items(&raw, &mut faults).len();
+            (items, faults.len())
+        };
+        let many = |n: usize| format!("{{\"instances\":[{}]}}", vec!["{}"; n].join(","));
+        assert_eq!(count(&many(1)), (1, 0));
+        assert_eq!(count(&many(10_000)), (10_000, 0));
+        for bad in [many(0), many(10_001), "{}".into(), "[]".into(), r#"{"instances":{}}"#.into()] {
+            assert_eq!(count(&bad), (0, 1));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `GET /v1/instances`: pages, newest first.
+
+use std::fmt::Write;
+
+use ::http::{HeaderValue, StatusCode, header::LINK};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{
+    Response,
+    accept::Media,
+    call::Call,
+    problem::{Fault, Problem},
+    query::{Parameter, Query, many, one},
+    render, reply,
+};
+use crate::domain::{InstanceQuery, LabelFilter, Micros, Status, cursor, labels};
+
+const PARAMETERS: &[Parameter] = &[
+    one("task_id"),
+    one("status"),
+    many("label"),
+    one("created_after"),
+    one("created_before"),
+    one("limit"),
+    one("cursor"),
+];
+/// What makes two lists the same list.
+const FILTERS: [&str; 5] = ["task_id", "status", "label", "created_after", "created_before"];
+const PAGE: usize = 50;
+const LONGEST_PAGE: usize = 500;
+/// What needs no encoding in a query (RFC 3986 §3.4).
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b',');
+
+/// One page.
+pub async fn list(call: &mut Call) -> Result<Response, Problem> {
+    call.accept(&[Media::Json])?;
+    let query = call.query(PARAMETERS)?;
+    let filter = filter(&query);
+    let mut faults = Vec::new();
+    let mut wanted = read(&query, &filter, Micros::now(), &mut faults)?;
+    if !faults.is_empty() {
+        return Err(Problem::invalid(faults));
+    }
+    // A name is as good as an id; instances of a task that is no longer configured keep its id.
+    if let Some(task) = &wanted.task_id
+        && let Ok(definition) = call.engine().definition(task)
+    {
+        wanted.task_id = Some(definition.id.as_str().to_owned());
+    }
+    let page = call.engine().list(&wanted).await?;
+    let next = match page.items.last() {
+        Some(last) if page.more => Some(cursor::encode(&filter, last.number)),
+        _ => None,
+    };
+    let engine = call.engine();
+    let body = reply::json(|out| {
+        out.extend_from_slice(b"{\"instances\":");
+        render::array(out, &page.items, |out, summary| render::summary(out, summary, engine.pending_reason(summary)));
+        out.extend_from_slice(b",\"next_cursor\":");
+        render::value(out, &next);
+        out.push(b'}');
+    });
+    let mut response = reply::fresh(StatusCode::OK, Media::Json, body);
+    if let Some(next) = next {
+        let mut link = format!("<{}/v1/instances?", call.base_path());
+        for name in FILTERS {
+            for value in query.values(name) {
+                _ = write!(link, "{name}={}&", utf8_percent_encode(value, ENCODED));
+            }
+        }
+        _ = write!(link, "limit={}&cursor={next}>; rel=\"next\"", wanted.limit);
+        if let Ok(link) = HeaderValue::from_str(&link) {
+            response.headers_mut().insert(LINK, link);
+        }
+    }
+    Ok(response)
+}
+
+/// The filter as the caller wrote it: what a cursor belongs to.
+fn filter(query: &Query<'_>) -> String {
+    let mut filter = String::new();
+    for name in FILTERS {
+        for value in query.values(name) {
+            // Lengths keep two different filters from reading the same.
+            _ = write!(filter, "{name}={}:{value}&", value.len());
+        }
+    }
+    filter
+}
+
+fn read(query: &Query<'_>, filter: &str, now: Micros, faults: &mut Vec<Fault>) -> Result<InstanceQuery, Problem> {
+    let statuses = match query.value("status") {
+        Some(words) => words
+            .split(',')
+            .map(|word| word.parse::<Status>().map_err(|error| Problem::parameter("status", error.to_string())))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let labels = query
+        .values("label")
+        .map(|text| {
+            let (key, value) = match text.split_once(':') {
+                Some((key, value)) => (key, Some(value.to_owned())),
+                None => (text, None),
+            };
+            if !labels::is_key(key) {
+                return Err(Problem::parameter("label", labels::InvalidLabels::Key(key.to_owned()).to_string()));
+            }
+            Ok(LabelFilter { key: key.to_owned(), value })
+        })
+        .collect::<Result<_, _>>()?;
+    let limit = query.integer("limit", 1..=i64::MAX, faults)?;
+    let limit = limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(LONGEST_PAGE).min(LONGEST_PAGE));
+    let below = query
+        .value("cursor")
+        .map(|text| cursor::decode(filter, text).map_err(|error| Problem::parameter("cursor", error.to_string())))
+        .transpose()?;
+    Ok(InstanceQuery {
+        task_id: query.value("task_id").map(str::to_owned),
+        statuses,
+        labels,
+        created_after: query.time("created_after", Some(now))?,
+        created_before: query.time("created_before", Some(now))?,
+        below,
+        limit,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(raw: &str) -> Result<InstanceQuery, u16> {
+        let status = |problem: Problem| problem.status().as_u16();
+        let query = Query::parse(Some(raw), PARAMETERS).map_err(status)?;
+        let mut faults = Vec::new();
+        let wanted = read(&query, &filter(&query), Micros(3_600_000_000), &mut faults).map_err(status)?;
+        if faults.is_empty() { Ok(wanted) } else { Err(422) }
+    }
+
+    #[test]
+    fn filters_are_read() {
+        let query = wanted("task_id=a&status=failed,cancelled&label=k:v:w&label=has&created_after=-30m&limit=9999");
+        let expected = InstanceQuery {
+            task_id: Some("a".into()),
+            statuses: vec![Status::Failed, Status::Cancelled],
+            labels: vec![
+                LabelFilter { key: "k".into(), value: Some("v:w".into()) },
+                LabelFilter { key: "has".into(), value: None },
+            ],
+            created_after: Some(Micros(1_800_000_000)),
+            created_before: None,
+            below: None,
+            limit: 500,
+        };
+        assert_eq!(query, Ok(expected));
+        assert_eq!(wanted("").map(|query| query.limit), Ok(50));
+        for unreadable in ["status=done", "status=", "label=:v", "limit=x", "cursor=x", "created_after=now", "tasks=1"]
+        {
+            assert_eq!(wanted(unreadable), Err(400), "{unreadable}");
+        }
+        assert_eq!(wanted("limit=0"), Err(422));
+    }
+
+    #[test]
+    fn a_cursor_goes_with_its_filter_only() {
+        let query = Query::parse(Some("task_id=a"), PARAMETERS).expect("readable");
+        let cursor = cursor::encode(&filter(&query), 7);
+        assert_eq!(wanted(&format!("cursor={cursor}&task_id=a&limit=3")).map(|query| query.below), Ok(Some(7)));
+        assert_eq!(wanted(&format!("cursor={cursor}&task_id=b")), Err(400));
+    }
+}

@@ -1,0 +1,55 @@
+//! The REST contract: routes, checks, the form of every answer and every refusal.
+//!
+//! [`router`](router()) holds every route in one table. A request passes `dispatch`, which makes the checks that all
+//! requests share in the contract's order and then calls the one plain function of its route. [`serve()`] drives hyper
+//! directly, because deadlines on the first byte, the head and a blocked writer need the connection in hand.
+
+mod accept;
+mod app;
+mod attempts;
+mod auth;
+mod batch;
+mod body;
+mod call;
+mod connection;
+mod definitions;
+mod dispatch;
+mod events;
+mod fields;
+mod follow;
+mod health;
+mod host;
+mod instances;
+mod list;
+mod logs;
+mod metrics;
+pub mod openapi;
+mod options;
+mod origin;
+mod parts;
+mod preconditions;
+mod prefer;
+mod problem;
+mod problems;
+mod pulse;
+mod query;
+mod render;
+mod reply;
+mod report;
+mod request_id;
+mod retry;
+mod root;
+mod router;
+mod serve;
+pub mod settings;
+mod start;
+mod stop;
+mod stream;
+
+pub use app::App;
+pub use router::{router, routes};
+pub use serve::serve;
+pub use settings::{Scope, Settings, TokenSettings};
+
+/// What every handler answers.
+type Response = ::http::Response<axum::body::Body>;

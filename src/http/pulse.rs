@@ -1,0 +1,147 @@
+//! What a connection is doing, and until when it may.
+
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How long a new connection may send nothing.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// How long a head may take from its first byte.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a connection may be kept open between two requests.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a reader may take nothing of an answer.
+const BLOCKED: Duration = Duration::from_secs(30);
+
+const NEW: u8 = 0;
+const READING: u8 = 1;
+const ANSWERING: u8 = 2;
+const WAITING: u8 = 3;
+
+/// One connection's state. Only its own task touches it, so that relaxed atomics do.
+pub struct Pulse {
+    opened: Instant,
+    phase: AtomicU8,
+    /// When the phase began, in milliseconds since `opened`.
+    since: AtomicU64,
+    /// When a write first found no room, plus one; 0 while there is room.
+    blocked: AtomicU64,
+}
+
+impl Pulse {
+    /// A connection that was just accepted.
+    pub fn new() -> Self {
+        Pulse {
+            opened: Instant::now(),
+            phase: AtomicU8::new(NEW),
+            since: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn enter(&self, phase: u8) {
+        self.since.store(self.now(), Relaxed);
+        self.phase.store(phase, Relaxed);
+    }
+
+    /// Bytes came in.
+    pub fn received(&self) {
+        // Those of a body, or of a request that is sent ahead, change nothing.
+        if matches!(self.phase.load(Relaxed), NEW | WAITING) {
+            self.enter(READING);
+        }
+    }
+
+    /// A head is complete.
+    pub fn asked(&self) {
+        self.phase.store(ANSWERING, Relaxed);
+    }
+
+    /// An answer is made.
+    pub fn answered(&self) {
+        self.enter(WAITING);
+    }
+
+    /// A write found room, or none.
+    pub fn wrote(&self, room: bool) {
+        if room {
+            if self.blocked.load(Relaxed) != 0 {
+                self.blocked.store(0, Relaxed);
+            }
+        } else if self.blocked.load(Relaxed) == 0 {
+            self.blocked.store(self.now().saturating_add(1), Relaxed);
+        }
+    }
+
+    /// When the connection must be cut, unless something happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let blocked = match self.blocked.load(Relaxed) {
+            0 => None,
+            since => Some(self.opened + Duration::from_millis(since - 1) + BLOCKED),
+        };
+        let allowed = match self.phase.load(Relaxed) {
+            NEW => Some(FIRST_BYTE),
+            READING => Some(HEAD),
+            WAITING => Some(IDLE),
+            _ => None,
+        };
+        let phase = allowed.map(|allowed| self.opened + Duration::from_millis(self.since.load(Relaxed)) + allowed);
+        [blocked, phase].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection that was accepted so many seconds ago.
+    fn aged(seconds: u64) -> Pulse {
+        Pulse { opened: Instant::now() - Duration::from_secs(seconds), ..Pulse::new() }
+    }
+
+    /// The deadline in seconds since the connection was accepted.
+    fn deadline(pulse: &Pulse) -> Option<u64> {
+        pulse.deadline().map(|deadline| (deadline - pulse.opened).as_secs())
+    }
+
+    #[test]
+    fn each_phase_has_its_own_deadline() {
+        let pulse = aged(3);
+        assert_eq!(deadline(&pulse), Some(5));
+        pulse.received();
+        assert_eq!(deadline(&pulse), Some(13));
+        pulse.asked();
+        assert_eq!(deadline(&pulse), None);
+        pulse.answered();
+        assert_eq!(deadline(&pulse), Some(63));
+    }
+
+    #[test]
+    fn more_bytes_give_a_head_no_more_time() {
+        let pulse = aged(7);
+        pulse.phase.store(READING, Relaxed);
+        pulse.since.store(1000, Relaxed);
+        pulse.received();
+        assert_eq!(deadline(&pulse), Some(11));
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_is_cut() {
+        let pulse = aged(10);
+        pulse.asked();
+        pulse.wrote(false);
+        assert_eq!(deadline(&pulse), Some(40));
+        pulse.blocked.store(2001, Relaxed);
+        pulse.wrote(false);
+        assert_eq!(deadline(&pulse), Some(32), "a second attempt gives no more time");
+        pulse.wrote(true);
+        assert_eq!(deadline(&pulse), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Every route, in one table.
+
+use ::http::Method;
+use axum::{
+    Router,
+    extract::{Request, State},
+    routing::any,
+};
+use futures_util::future::BoxFuture;
+
+use super::{
+    App, Response, attempts, batch,
+    call::Call,
+    definitions,
+    dispatch::dispatch,
+    events, health, instances, list, logs, metrics, openapi, parts,
+    problem::Problem,
+    problems, report, retry, root,
+    settings::Scope::{Read, Run},
+    start, stop,
+};
+
+/// A path and what can be done there.
+pub struct Route {
+    /// The path, with `{id}` or `{name}` for a segment.
+    pub path: &'static str,
+    /// Its methods.
+    pub operations: &'static [Operation],
+}
+
+/// One method of one path.
+pub struct Operation {
+    /// The method. HEAD comes with GET.
+    pub method: Method,
+    /// Who may.
+    pub access: Access,
+    /// Whether the answer may be asked to take its time.
+    pub waits: bool,
+    /// What answers it.
+    pub run: Answer,
+}
+
+/// Who may use an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, under whatever name the server was asked.
+    Health,
+    /// Everybody.
+    Open,
+    /// A token with this scope.
+    Scope(super::settings::Scope),
+    /// A token with this scope, or the attempt of the instance that the path names.
+    Instance(super::settings::Scope),
+}
+
+type Answer = for<'a> fn(&'a mut Call) -> BoxFuture<'a, Result<Response, Problem>>;
+
+macro_rules! op {
+    ($method:ident, $access:expr, $handler:path) => {
+        Operation { method: Method::$method, access: $access, waits: false, run: |call| Box::pin($handler(call)) }
+    };
+    ($method:ident, $access:expr, $handler:path, waits) => {
+        Operation { method: Method::$method, access: $access, waits: true, run: |call| Box::pin($handler(call)) }
+    };
+}
+
+use Access::{Health, Instance, Open, Scope};
+
+static ROUTES: &[Route] = &[
+    Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
+    Route { path: "/v1/definitions/{id}", operations: &[op!(GET, Scope(Read), definitions::show)] },
+    Route {
+        path: "/v1/definitions/{id}/instances",
+        operations: &[op!(POST, Scope(Run), start::with_bare_inputs, waits)],
+    },
+    Route {
+        path: "/v1/instances",
+        operations: &[op!(GET, Scope(Read), list::list), op!(POST, Scope(Run), start::with_task_id, waits)],
+    },
+    Route { path: "/v1/instances/batch", operations: &[op!(POST, Scope(Run), batch::start)] },
+    Route {
+        path: "/v1/instances/{id}",
+        operations: &[op!(GET, Instance(Read), instances::show, waits), op!(DELETE, Instance(Run), stop::stop, waits)],
+    },
+    Route {
+        path: "/v1/instances/{id}/status",
+        operations: &[op!(GET, Instance(Read), parts::status), op!(PUT, Instance(Run), report::status)],
+    },
+    Route {
+        path: "/v1/instances/{id}/progress",
+        operations: &[op!(GET, Instance(Read), parts::progress), op!(PUT, Instance(Run), report::progress)],
+    },
+    Route {
+        path: "/v1/instances/{id}/output",
+        operations: &[op!(GET, Instance(Read), parts::output), op!(PUT, Instance(Run), report::output)],
+    },
+    Route { path: "/v1/instances/{id}/result", operations: &[op!(GET, Instance(Read), parts::result, waits)] },
+    Route {
+        path: "/v1/instances/{id}/logs",
+        operations: &[op!(GET, Instance(Read), logs::read, waits), op!(POST, Instance(Run), report::logs)],
+    },
+    Route { path: "/v1/instances/{id}/attempts", operations: &[op!(GET, Instance(Read), attempts::list)] },
+    Route { path: "/v1/instances/{id}/events", operations: &[op!(GET, Instance(Read), events::follow)] },
+    Route { path: "/v1/instances/{id}/retry", operations: &[op!(POST, Scope(Run), retry::retry, waits)] },
+    Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
+    Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
+    Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },
+    Route { path: "/openapi.yaml", operations: &[op!(GET, Open, openapi::yaml)] },
+    Route { path: "/openapi.json", operations: &[op!(GET, Open, openapi::json)] },
+    Route { path: "/problems/{name}", operations: &[op!(GET, Open, problems::show)] },
+    Route { path: "/", operations: &[op!(GET, Open, root::show)] },
+];
+
+impl Route {
+    /// The operation for a method.
+    pub fn operation(&self, method: &Method) -> Option<&Operation> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.operations.iter().find(|operation| operation.method == *method)
+    }
+
+    /// Whether it tells of the server's health, and so answers under any name.
+    pub fn is_health(&self) -> bool {
+        self.operations.iter().any(|operation| operation.access == Access::Health)
+    }
+
+    /// The value of `Allow`.
+    pub fn allow(&self) -> String {
+        let mut methods: Vec<&str> = Vec::new();
+        for operation in self.operations {
+            methods.push(operation.method.as_str());
+            if operation.method == Method::GET {
+                methods.push("HEAD");
+            }
+        }
+        methods.join(", ")
+    }
+}
+
+/// Every path with its methods, as `openapi.yaml` must list them.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static Method)> {
+    ROUTES.iter().flat_map(|route| route.operations.iter().map(|operation| (route.path, &operation.method)))
+}
+
+/// The whole HTTP interface of `app`: at the root and, where a base path is configured, below that too, since a proxy
+/// may strip it or not.
+pub fn router(app: App) -> Router {
+    let mut table =
+        Router::new().fallback(async |State(app): State<App>, request: Request| dispatch(app, None, request).await);
+    for route in ROUTES {
+        let answer = async move |State(app): State<App>, request: Request| dispatch(app, Some(route), request).await;
+        table = table.route(route.path, any(answer));
+    }
+    let base_path = app.settings().base_path.clone();
+    let whole = if base_path.is_empty() { table } else { table.clone().nest(&base_path, table) };
+    whole.with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_comes_with_get() {
+        let route = ROUTES.iter().find(|route| route.path == "/v1/instances/{id}").expect("a route");
+        assert_eq!(route.allow(), "GET, HEAD, DELETE");
+        assert!(route.operation(&Method::HEAD).is_some());
+        assert!(route.operation(&Method::POST).is_none());
+    }
+
+    #[test]
+    fn only_health_and_what_holds_no_data_is_open() {
+        let open: Vec<_> = ROUTES
+            .iter()
+            .filter(|route| route.operations.iter().any(|op| matches!(op.access, Access::Health | Access::Open)))
+            .map(|route| route.path)
+            .collect();
+        assert_eq!(open, ["/livez", "/readyz", "/openapi.yaml", "/openapi.json", "/problems/{name}", "/"]);
+    }
+}

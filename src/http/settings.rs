@@ -1,0 +1,104 @@
+//! The part of the configuration that HTTP needs.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use crate::domain::size::ByteSize;
+
+/// How the daemon is reached, by whom, and how much one request may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Further names that `Host` may have (`server.hosts`).
+    pub hosts: Vec<String>,
+    /// The prefix under which a proxy serves us, such as `/tasks`; empty for none (`server.base_path`).
+    pub base_path: String,
+    /// The most connections at once; beyond it none is accepted (`server.max_connections`).
+    pub max_connections: usize,
+    /// The largest body (`limits.body`).
+    pub body: ByteSize,
+    /// The largest body of a batch (`limits.batch_body`).
+    pub batch_body: ByteSize,
+    /// The most event and log streams at once (`limits.streams`).
+    pub streams: usize,
+    /// Who may call; empty means everybody on this machine (`[[tokens]]`).
+    pub tokens: Vec<TokenSettings>,
+    /// The address that is listened on.
+    pub bound: SocketAddr,
+}
+
+impl Settings {
+    /// The default limits, for a daemon that listens on `bound`.
+    pub fn new(bound: SocketAddr) -> Self {
+        Settings {
+            hosts: Vec::new(),
+            base_path: String::new(),
+            max_connections: 1024,
+            body: ByteSize::mib(1),
+            batch_body: ByteSize::mib(16),
+            streams: 1024,
+            tokens: Vec::new(),
+            bound,
+        }
+    }
+}
+
+/// A token, known by its hash only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// Whose it is; also the scope of its idempotency keys.
+    pub name: String,
+    /// SHA-256 of the whole token.
+    pub sha256: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+impl fmt::Debug for TokenSettings {
+    /// Leaves the hash out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSettings").field("name", &self.name).field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+/// What a token may do. A later one holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Reads everything.
+    Read,
+    /// Starts, stops, retries and reports.
+    Run,
+    /// Changes definitions.
+    Admin,
+}
+
+impl Scope {
+    /// The word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Run => "run",
+            Scope::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no scope: use read, run or admin")]
+pub struct UnknownScope(pub String);
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [Scope::Read, Scope::Run, Scope::Admin]
+            .into_iter()
+            .find(|scope| scope.as_str() == word)
+            .ok_or_else(|| UnknownScope(word.to_owned()))
+    }
+}

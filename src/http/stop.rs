@@ -1,0 +1,61 @@
+//! `DELETE /v1/instances/{id}`: asks for a stop. The record stays.
+
+use std::time::Duration;
+
+use ::http::StatusCode;
+
+use super::{
+    Response,
+    accept::Media,
+    auth::Principal,
+    call::Call,
+    prefer::Wait,
+    problem::{Fault, Problem},
+    query::{Parameter, flag, one},
+    reply,
+};
+use crate::{
+    domain::{Instance, InstanceKey},
+    engine::{AttemptIdentity, EngineError, StopOptions},
+};
+
+const PARAMETERS: &[Parameter] = &[one("grace"), flag("force"), flag("wait")];
+const LONGEST_GRACE: Duration = Duration::from_secs(3600);
+
+/// Stops the instance; 202 while it still runs, 200 when it is done.
+pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
+    let key = call.key()?;
+    let query = call.query(PARAMETERS)?;
+    let grace = query.duration("grace")?;
+    let force = query.flag("force")?;
+    let wait = Wait::of(&query, call.headers())?;
+    call.accept_for(key, &[Media::Json]).await?;
+    if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
+        let problem = Problem::invalid(vec![Fault::of("grace", "must be at most 1 hour")]);
+        return Err(call.unless_missing(key, problem).await);
+    }
+    let by_itself = match &call.principal {
+        Principal::Attempt(identity) => {
+            still_counts(*identity, &*call.engine().instance(key).await?)?;
+            true
+        }
+        Principal::Anyone | Principal::Token { .. } => false,
+    };
+    let mut instance = call.engine().stop(key, StopOptions { grace, force, by_itself }).await?;
+    if !wait.time.is_zero() && !instance.is_done() {
+        instance = call.settled(InstanceKey::Id(instance.id), wait.time).await?;
+    }
+    let status = if instance.is_done() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = reply::instance(call, status, &instance);
+    wait.tell(&mut response);
+    Ok(response)
+}
+
+/// An attempt may stop its instance only while it is the one that runs.
+fn still_counts(identity: AttemptIdentity, instance: &Instance) -> Result<(), Problem> {
+    if instance.attempt == identity.attempt && instance.status() == crate::domain::Status::Running {
+        Ok(())
+    } else {
+        Err(EngineError::AttemptOver.into())
+    }
+}
