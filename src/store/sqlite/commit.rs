@@ -8,7 +8,7 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
+    Writing, claims, connection, created, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
     statement::execute, stops,
 };
 use crate::{
@@ -45,8 +45,10 @@ impl Writer {
     pub(super) async fn abandon(&mut self) {
         if let Some(connection) = &mut self.connection
             && self.in_transaction
-            && roll_back(connection).await.is_ok()
+            && !self.failed
+            && let Ok(sequence) = settle(connection).await
         {
+            self.sequence = sequence;
             self.in_transaction = false;
         }
     }
@@ -95,7 +97,7 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
         return Err(CommitError::NotCommitted("the store is closed".into()));
     };
     if writer.in_transaction {
-        roll_back(connection).await?;
+        writer.sequence = settle(connection).await?;
     }
     writer.in_transaction = true;
     let mut sequence = writer.sequence;
@@ -118,6 +120,13 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
     roll_back(connection).await?;
     writer.in_transaction = false;
     Err(error)
+}
+
+/// Ends a transaction whose caller left. It may have left while COMMIT was under way, so that there may be nothing to
+/// roll back, and the sequence is read anew.
+async fn settle(connection: &mut SqliteConnection) -> Result<Sequence, CommitError> {
+    roll_back(connection).await?;
+    created::sequence(connection).await.map_err(|error| fault::of_commit(error, Stage::Statement))
 }
 
 async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError> {
