@@ -12,7 +12,10 @@ CREATE TABLE meta (
     -- The secret that the tokens of attempts are made with.
     key BLOB NOT NULL CHECK (length(key) = 32),
     -- No number up to this one is given out again.
-    last_number INTEGER NOT NULL
+    last_number INTEGER NOT NULL,
+    -- The first instance after the clock was last set back. From it on created_at rises with the number, but for less
+    -- than a minute.
+    clock_step INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Narrow: a change of status rewrites this row, never the payloads.

@@ -24,7 +24,7 @@ macro_rules! store_tests {
                 starts: numbers_rise_from_one, everything_that_was_given_reads_back, a_start_in_the_past_runs_now,
                     a_start_and_its_claim_are_one_version, a_start_of_many_is_all_or_nothing, times_read_back_exactly,
                     inputs_keep_their_text, hundreds_of_starts_in_one_batch;
-                claims: higher_priority_first_then_the_older, a_room_bounds_its_task, slots_bound_each_workload,
+                claims: higher_priority_first_then_the_older, a_narrow_room_takes_the_most_urgent, a_room_bounds_its_task, slots_bound_each_workload,
                     a_task_without_room_costs_its_neighbours_nothing, more_rooms_than_one_statement_takes,
                     an_older_instance_goes_before_a_new_one, a_new_instance_of_higher_priority_goes_first,
                     nothing_is_claimed_without_slots, a_claim_begins_the_attempt_afresh;
@@ -48,7 +48,8 @@ macro_rules! store_tests {
                     two_equal_keys_in_one_batch_make_one_instance, keys_of_others_are_others, a_key_is_kept_a_day,
                     a_refused_batch_uses_no_key;
                 reads: instances_are_found_by_id_and_number, a_list_is_newest_first_in_pages, lists_filter_by_task,
-                    lists_filter_by_status, lists_filter_by_labels, lists_filter_by_creation, filters_combine,
+                    lists_filter_by_status, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
+                    lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,
                     a_refused_batch_changes_nothing;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,

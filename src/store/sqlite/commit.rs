@@ -8,33 +8,47 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
+    Writing, claims, connection, created, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
     statement::execute, stops,
 };
-use crate::store::{Batch, CommitError, Committed};
+use crate::{
+    domain::Micros,
+    store::{Batch, CommitError, Committed},
+};
 
 /// The connection that writes, and what it knows.
 pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     /// A transaction may be open: it was begun, and not yet seen to end.
     in_transaction: bool,
-    /// The last number given to an instance, as committed.
-    last_number: u64,
+    /// The sequence of instances, as committed.
+    sequence: Sequence,
     /// A commit failed for good; nothing is written any more.
     failed: bool,
 }
 
+/// Where the sequence of instances stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sequence {
+    /// The last number given to an instance.
+    pub(super) last_number: u64,
+    /// The latest time at which an instance was created since the clock was last set back.
+    pub(super) latest: Micros,
+}
+
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, last_number: u64) -> Self {
-        Writer { connection: Some(connection), in_transaction: false, last_number, failed: false }
+    pub(super) fn new(connection: SqliteConnection, sequence: Sequence) -> Self {
+        Writer { connection: Some(connection), in_transaction: false, sequence, failed: false }
     }
 
     /// Ends a transaction that a caller left by going away.
     pub(super) async fn abandon(&mut self) {
         if let Some(connection) = &mut self.connection
             && self.in_transaction
-            && roll_back(connection).await.is_ok()
+            && !self.failed
+            && let Ok(sequence) = settle(connection).await
         {
+            self.sequence = sequence;
             self.in_transaction = false;
         }
     }
@@ -83,15 +97,15 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
         return Err(CommitError::NotCommitted("the store is closed".into()));
     };
     if writer.in_transaction {
-        roll_back(connection).await?;
+        writer.sequence = settle(connection).await?;
     }
     writer.in_transaction = true;
-    let mut last_number = writer.last_number;
-    let (error, stage) = match sections(connection, batch, &mut last_number).await {
+    let mut sequence = writer.sequence;
+    let (error, stage) = match sections(connection, batch, &mut sequence).await {
         Ok(committed) => match execute(connection, "COMMIT").await {
             Ok(()) => {
                 writer.in_transaction = false;
-                writer.last_number = last_number;
+                writer.sequence = sequence;
                 return Ok(committed);
             }
             Err(error) => (error, Stage::Commit),
@@ -108,6 +122,13 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
     Err(error)
 }
 
+/// Ends a transaction whose caller left. It may have left while COMMIT was under way, so that there may be nothing to
+/// roll back, and the sequence is read anew.
+async fn settle(connection: &mut SqliteConnection) -> Result<Sequence, CommitError> {
+    roll_back(connection).await?;
+    created::sequence(connection).await.map_err(|error| fault::of_commit(error, Stage::Statement))
+}
+
 async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError> {
     match execute(connection, "ROLLBACK").await {
         Err(error) if !fault::is_already_rolled_back(&error) => Err(CommitError::Fatal(error.into())),
@@ -118,7 +139,7 @@ async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError>
 async fn sections(
     connection: &mut SqliteConnection,
     batch: &Batch,
-    last_number: &mut u64,
+    sequence: &mut Sequence,
 ) -> Result<Committed, sqlx::Error> {
     // A write lock from the start: one that is taken later is refused at once where another process holds it.
     execute(connection, "BEGIN IMMEDIATE").await?;
@@ -128,7 +149,7 @@ async fn sections(
     let stops = stops::write(connection, batch).await?;
     let (expired, promoted) =
         if batch.promote { promotions::write(connection, batch).await? } else { Default::default() };
-    let planned = starts::plan(connection, batch, last_number).await?;
+    let planned = starts::plan(connection, batch, sequence).await?;
     let claimed = claims::choose(connection, batch, planned.new).await?;
     starts::write(connection, batch, &claimed.new).await?;
     claims::write(connection, batch, &claimed).await?;

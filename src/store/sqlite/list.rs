@@ -1,9 +1,12 @@
 //! Pages of instances: one statement a shape of filter, each along an index, newest first.
 
+use std::ops::Range;
+
 use sqlx::{AssertSqlSafe, sqlite::SqliteRow};
 
 use super::{
     codec::{self, SUMMARY_COLUMNS, status_code},
+    created,
     fault::of_read,
     instances::decode,
     readers::Readers,
@@ -25,9 +28,10 @@ pub(super) async fn list(readers: &Readers, query: &InstanceQuery) -> Result<Pag
 }
 
 async fn read(readers: &Readers, query: &InstanceQuery, limit: usize) -> Result<Vec<SqliteRow>, StoreError> {
-    let mut select = Select { sql: String::new(), arguments: Arguments::default() };
-    select.write(query, limit as u64 + 1).map_err(of_read)?;
     let mut reader = readers.take().await?;
+    let numbers = created::numbers(&mut reader, query).await.map_err(of_read)?;
+    let mut select = Select { sql: String::new(), arguments: Arguments::default(), numbers };
+    select.write(query, limit as u64 + 1).map_err(of_read)?;
     // The text holds names of columns and question marks only; every value is bound.
     let statement = sqlx::query_with(AssertSqlSafe(select.sql), select.arguments.into_inner());
     statement.fetch_all(&mut *reader).await.map_err(of_read)
@@ -37,6 +41,8 @@ async fn read(readers: &Readers, query: &InstanceQuery, limit: usize) -> Result<
 struct Select {
     sql: String,
     arguments: Arguments,
+    /// Where all that matches is to be found.
+    numbers: Range<i64>,
 }
 
 impl Select {
@@ -78,16 +84,15 @@ impl Select {
                     self.sql.push_str(" AND l.value = ?");
                     self.arguments.add(value.as_str())?;
                 }
-                if let Some(below) = query.below {
-                    self.sql.push_str(" AND l.number < ?");
-                    self.arguments.add(i64::try_from(below).unwrap_or(i64::MAX))?;
-                }
+                self.sql.push_str(" AND l.number >= ? AND l.number < ?");
+                self.arguments.add(self.numbers.start)?;
+                self.arguments.add(self.numbers.end)?;
             }
             None => {
                 self.sql.push_str(match (status, &query.task_id) {
-                    (Some(_), _) => "instances i INDEXED BY instances_status WHERE i.number > 0",
-                    (None, Some(_)) => "instances i INDEXED BY instances_task WHERE i.number > 0",
-                    (None, None) => "instances i WHERE i.number > 0",
+                    (Some(_), _) => "instances i INDEXED BY instances_status WHERE true",
+                    (None, Some(_)) => "instances i INDEXED BY instances_task WHERE true",
+                    (None, None) => "instances i WHERE true",
                 });
             }
         }
@@ -113,10 +118,9 @@ impl Select {
             self.sql.push_str(" AND i.task_id = ?");
             self.arguments.add(task_id.as_str())?;
         }
-        if let Some(below) = query.below {
-            self.sql.push_str(" AND i.number < ?");
-            self.arguments.add(i64::try_from(below).unwrap_or(i64::MAX))?;
-        }
+        self.sql.push_str(" AND i.number >= ? AND i.number < ?");
+        self.arguments.add(self.numbers.start)?;
+        self.arguments.add(self.numbers.end)?;
         if let Some(after) = query.created_after {
             self.sql.push_str(" AND i.created_at >= ?");
             self.arguments.add(after.0)?;

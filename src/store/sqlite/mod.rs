@@ -10,6 +10,7 @@ mod claims;
 mod codec;
 mod commit;
 mod connection;
+mod created;
 mod fault;
 mod finishes;
 mod header;

@@ -18,7 +18,7 @@ use super::{
     checkpoint::Checkpointer,
     commit::Writer,
     connection::{self, number},
-    fault,
+    created, fault,
     header::{self, SCHEMA},
     readers::Readers,
     settings::Settings,
@@ -52,11 +52,7 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             return Err(Fault::Open(at(&location, "SQLite took neither journal_mode=WAL nor synchronous as set")));
         }
         let (boot, key) = count_boot(&mut writer).await?;
-        let last_number = number(
-            &mut writer,
-            "SELECT max((SELECT last_number FROM meta), coalesce((SELECT max(number) FROM instances), 0))",
-        )
-        .await?;
+        let sequence = created::sequence(&mut writer).await?;
         let identity = Identity {
             boot,
             tag,
@@ -66,7 +62,7 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             location: location.clone(),
         };
         let readers = Readers::open(path).await?;
-        let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, last_number.unsigned_abs())));
+        let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, sequence)));
         let checkpoints = connection::checkpointer(path, settings.synchronous).await?;
         let checkpointer = Checkpointer::start(checkpoints, Arc::clone(&writer)).map_err(sqlx::Error::Io)?;
         let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };

@@ -4,7 +4,8 @@ use sqlx::SqliteConnection;
 
 use super::{
     codec::{duration_column, json_column, workload_code},
-    idempotency,
+    commit::Sequence,
+    created, idempotency,
     statement::{Arguments, Part, Statement},
 };
 use crate::{
@@ -60,26 +61,29 @@ static LABELS: Statement = Statement::new(&[
 pub(super) async fn plan<'a>(
     connection: &mut SqliteConnection,
     batch: &'a Batch,
-    last_number: &mut u64,
+    sequence: &mut Sequence,
 ) -> Result<Planned<'a>, sqlx::Error> {
     let known = idempotency::look_up(connection, batch).await?;
     let mut planned = Planned { outcomes: Vec::with_capacity(batch.starts.len()), new: Vec::new() };
     let mut keys = idempotency::Keys::new(known);
     for (index, start) in batch.starts.iter().enumerate() {
-        let first = *last_number + 1;
+        let first = sequence.last_number + 1;
         if let Some(outcome) = keys.outcome(index, start, first) {
             planned.outcomes.push(outcome);
             continue;
         }
         for instance in &start.instances {
-            *last_number += 1;
+            sequence.last_number += 1;
             let run_at = instance.run_at.map_or(batch.now, |run_at| run_at.max(batch.now));
             let ready = run_at <= batch.now;
-            planned.new.push(New { number: *last_number, instance, run_at, ready, running: false });
+            planned.new.push(New { number: sequence.last_number, instance, run_at, ready, running: false });
         }
-        planned.outcomes.push(StartOutcome::Created { numbers: (first..=*last_number).collect() });
+        planned.outcomes.push(StartOutcome::Created { numbers: (first..=sequence.last_number).collect() });
     }
     idempotency::write(connection, batch, keys).await?;
+    if let Some(first) = planned.new.first() {
+        created::follow_clock(connection, batch.now, first.number, sequence).await?;
+    }
     Ok(planned)
 }
 

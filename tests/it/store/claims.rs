@@ -17,6 +17,12 @@ pub async fn higher_priority_first_then_the_older(scene: &Scene) {
     assert_eq!(claimed(&committed), [5, 2, 3, 1, 4]);
 }
 
+pub async fn a_narrow_room_takes_the_most_urgent(scene: &Scene) {
+    scene.start([urgent("a", 0), urgent("a", -1), urgent("a", 3), urgent("a", 3)]).await;
+    assert_eq!(scene.claim("a", 1).await, [3]);
+    assert_eq!(scene.claim("a", 2).await, [4, 1]);
+}
+
 pub async fn a_room_bounds_its_task(scene: &Scene) {
     scene.start([new("a"), new("a"), new("b"), new("a")]).await;
     let committed = scene.commit(|batch| batch.claims = Some(claims([room("a", 2), room("b", 0)]))).await;

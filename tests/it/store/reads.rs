@@ -140,6 +140,55 @@ pub async fn lists_filter_by_creation(scene: &Scene) {
     assert_eq!(list(scene, between).await, [1]);
 }
 
+pub async fn lists_find_a_stretch_of_time(scene: &Scene) {
+    let mut times = Vec::new();
+    for _ in 0..60 {
+        scene.wait(std::time::Duration::from_secs(7));
+        scene.start([new("a"), labelled("b", [("k", "v")])]).await;
+        times.push(scene.now());
+    }
+    for (from, to) in [(0, 60), (0, 1), (59, 60), (13, 14), (20, 47), (30, 30)] {
+        let query = InstanceQuery {
+            created_after: Some(times[from]),
+            created_before: times.get(to).copied(),
+            ..InstanceQuery::default()
+        };
+        let expected: Vec<u64> = (from as u64 * 2 + 1..=to as u64 * 2).rev().collect();
+        let page = scene.store.list(&InstanceQuery { limit: 500, ..query.clone() }).await.expect("it reads");
+        assert_eq!(page.items.iter().map(|summary| summary.number).collect::<Vec<_>>(), expected, "{from}..{to}");
+        let odd = InstanceQuery { labels: vec![label("k", Some("v"))], ..query.clone() };
+        assert_eq!(list(scene, odd).await.len(), to - from);
+        let below = InstanceQuery { below: Some(60), ..query };
+        assert_eq!(list(scene, below).await, expected.into_iter().filter(|n| *n < 60).collect::<Vec<_>>());
+    }
+}
+
+pub async fn lists_filter_by_creation_whatever_the_clock_did(scene: &Scene) {
+    let base = scene.now().0;
+    let mut times = Vec::new();
+    // Forward, back a little, forward, back an hour, forward far, back again.
+    for seconds in [0, 100, 95, 200, 300, -3300, -3200, 90_000, 400, 500] {
+        let mut batch = scene.batch();
+        batch.now = Micros(base + seconds * SECOND);
+        batch.starts = vec![one(new("a"))];
+        scene.store.commit(&batch).await.expect("it commits");
+        times.push(batch.now);
+    }
+    for edge in [-4000, -3300, -3000, 0, 96, 100, 250, 400, 501, 90_000, 90_001] {
+        let edge = Micros(base + edge * SECOND);
+        let numbers = |keep: &dyn Fn(Micros) -> bool| -> Vec<u64> {
+            let mut numbers: Vec<u64> =
+                (1..).zip(&times).filter(|(_, time)| keep(**time)).map(|(number, _)| number).collect();
+            numbers.reverse();
+            numbers
+        };
+        let after = InstanceQuery { created_after: Some(edge), ..InstanceQuery::default() };
+        assert_eq!(list(scene, after).await, numbers(&|time| time >= edge), "from {edge}");
+        let before = InstanceQuery { created_before: Some(edge), ..InstanceQuery::default() };
+        assert_eq!(list(scene, before).await, numbers(&|time| time < edge), "before {edge}");
+    }
+}
+
 pub async fn filters_combine(scene: &Scene) {
     let [completed, failed, running, cancelled, pending, _] = one_of_each(scene).await;
     let of = |statuses: &[Status]| InstanceQuery {
