@@ -50,7 +50,7 @@ def main() -> int:
         words += count
         print(f"{file.relative_to(folder)}: {count} words")
         time.sleep(pause)
-        if report(done / len(files), f"{done} of {len(files)} files"):
+        if report(round(done / len(files), 3), f"{done} of {len(files)} files"):
             print("told to stop", file=sys.stderr)
             return 1
     Path(os.environ["TASKWRIGHT_OUTPUT_FILE"]).write_text(json.dumps({"files": len(files), "words": words}))
