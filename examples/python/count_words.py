@@ -45,14 +45,17 @@ def main() -> int:
     pause = inputs.get("pause", 0)  # seconds between two files, so that there is something to watch
     files = sorted(folder.rglob(inputs.get("pattern", "*.rs")))
     words = 0
+    told = 0.0
     for done, file in enumerate(files, start=1):
         count = len(file.read_text(encoding="utf-8", errors="replace").split())
         words += count
         print(f"{file.relative_to(folder)}: {count} words")
         time.sleep(pause)
-        if report(round(done / len(files), 3), f"{done} of {len(files)} files"):
-            print("told to stop", file=sys.stderr)
-            return 1
+        if done / len(files) >= told + 0.05 or done == len(files):
+            told = round(done / len(files), 3)
+            if report(told, f"{done} of {len(files)} files"):
+                print("told to stop", file=sys.stderr)
+                return 1
     Path(os.environ["TASKWRIGHT_OUTPUT_FILE"]).write_text(json.dumps({"files": len(files), "words": words}))
     return 0
 

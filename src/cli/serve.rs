@@ -5,10 +5,7 @@ use std::{
     process,
 };
 
-use rustix::{
-    fs::Mode,
-    process::{Resource, Rlimit, getrlimit, setrlimit, umask},
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     Program,
@@ -34,8 +31,6 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     ];
     sources.flags =
         flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
-    // Whatever is made from here on is for this user only: the store holds inputs and outputs.
-    umask(Mode::RWXG | Mode::RWXO);
     let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
     let config = Config::load(&sources)?;
     config.check_exposure()?;

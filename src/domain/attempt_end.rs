@@ -149,7 +149,9 @@ fn verdict_outcome(verdict: &Verdict, attempt: u32) -> Outcome {
 
 fn interruption_message(reason: Interruption) -> &'static str {
     match reason {
-        Interruption::Crash => "the daemon died while the task ran, and no attempt is left",
+        Interruption::Crash => {
+            "the daemon, or the process that watched the task, died while it ran, and no attempt is left"
+        }
         Interruption::Shutdown => "the daemon shut down while the task ran, and no attempt is left",
     }
 }

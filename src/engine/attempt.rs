@@ -27,7 +27,7 @@ use crate::{
     task::reporter::{BlockingPermit, ReportError, Reporter, StopReason},
 };
 
-/// An attempt's reports are committed at most so often; the latest value wins.
+/// What a handler sets is committed at most so often; the latest value wins.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Log lines wait so long for company, unless the buffer is full.
@@ -137,6 +137,7 @@ struct Reports {
     if_version: Option<u64>,
     waiters: Vec<oneshot::Sender<Result<u64, EngineError>>>,
     queued: bool,
+    urgent: bool,
     in_flight: bool,
     last: Option<Instant>,
     closed: bool,
@@ -401,10 +402,16 @@ impl Attempt {
     }
 
     fn enqueue(self: &Arc<Self>, reports: &mut Reports) {
-        if !reports.queued {
+        // Whoever waits for the commit cannot flood it, and is not kept waiting.
+        let urgent = !reports.waiters.is_empty();
+        if !reports.queued || (urgent && !reports.urgent) {
             reports.queued = true;
+            reports.urgent = urgent;
             let now = Instant::now();
-            let due = reports.last.map_or(now, |last| now.max(last + REPORT_INTERVAL));
+            let due = match reports.last {
+                Some(last) if !urgent => now.max(last + REPORT_INTERVAL),
+                _ => now,
+            };
             if !self.shared.lanes.push_report(due, Arc::clone(self)) {
                 reports.queued = false;
                 for waiter in reports.waiters.drain(..) {
@@ -418,6 +425,7 @@ impl Attempt {
     pub fn take_report(&self, now: Instant) -> TakenReport {
         let mut reports = lock(&self.reports);
         reports.queued = false;
+        reports.urgent = false;
         reports.in_flight = true;
         reports.last = Some(now);
         TakenReport {

@@ -259,6 +259,11 @@ fn ended(
         return with(End { output: kept(), ..Cut::Timeout.end(attempt.limits.timeout).into() });
     }
     if exit == Exit::Lost {
+        tracing::warn!(
+            instance = %attempt.id,
+            "the process that watched the command of instance {} died; every process of it was killed",
+            attempt.number,
+        );
         let reason = if sent.shutdown { Interruption::Shutdown } else { Interruption::Crash };
         return AttemptEnd::Interrupted(reason).into();
     }
@@ -266,7 +271,7 @@ fn ended(
         return with(End { output: kept(), ..AttemptEnd::Stopped.into() });
     }
     if attempt.observed_shutdown() {
-        return with(AttemptEnd::Interrupted(Interruption::Shutdown).into());
+        return with(End { output: kept(), ..AttemptEnd::Interrupted(Interruption::Shutdown).into() });
     }
     match exit {
         Exit::Code(0) => with(match output {

@@ -4,7 +4,7 @@
 //! answer every waiter, hand the claimed attempts to the pool. While one commit is in flight the next
 //! batch gathers: no timers, no added latency when idle, a cost per instance that falls as load grows.
 //!
-//! A commit fails in four ways. Not committed: the same again for [`RETRY_FOR`], then starts and stops
+//! A commit fails in four ways. Not committed: the same again for some seconds, then starts and stops
 //! are refused while finishes and reports stay. A row refused: the batch is halved until the culprit
 //! stands alone. Unknown or fatal: nothing more is acknowledged, and the daemon ends; the next one
 //! reads from the store what became of it.

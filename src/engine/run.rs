@@ -186,7 +186,12 @@ impl Runner {
         if attempt.observed_shutdown()
             && matches!(end, HandlerEnd::Returned(_) | HandlerEnd::Stopped | HandlerEnd::Failed { .. })
         {
-            return AttemptEnd::Interrupted(Interruption::Shutdown).into();
+            // What it returned counts where its verdict does.
+            let output = match outcome::attempt_end(end) {
+                (AttemptEnd::Returned, output) => returned(attempt, output, self.0.output_limit).output,
+                _ => None,
+            };
+            return End { output, ..AttemptEnd::Interrupted(Interruption::Shutdown).into() };
         }
         match outcome::attempt_end(end) {
             (AttemptEnd::Returned, output) => returned(attempt, output, self.0.output_limit),

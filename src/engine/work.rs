@@ -64,7 +64,9 @@ impl Units {
     pub fn gather(work: Work, now: Instant, images: &Images) -> Self {
         let mut units = Units { stops: work.stops, starts: work.starts, ..Units::default() };
         for attempt in work.logs {
-            if let Some(chunk) = attempt.take_log(now) {
+            // A full buffer stands in line twice; its chunk is one.
+            let taken = units.logs.iter().any(|unit: &LogUnit| Arc::ptr_eq(&unit.attempt, &attempt));
+            if !taken && let Some(chunk) = attempt.take_log(now) {
                 units.logs.push(LogUnit { attempt, chunk });
             }
         }

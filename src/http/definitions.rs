@@ -11,7 +11,7 @@ pub async fn list(call: &mut Call) -> Result<Response, Problem> {
     let definitions = call.engine().definitions();
     let body = reply::json(|out| {
         out.extend_from_slice(b"{\"definitions\":");
-        render::array(out, &definitions, |out, definition| render::value(out, definition));
+        render::array(out, &definitions, render::value);
         out.push(b'}');
     });
     Ok(reply::with_body(StatusCode::OK, Media::Json, body))

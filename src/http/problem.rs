@@ -218,11 +218,6 @@ impl Problem {
         problem
     }
 
-    /// What kind it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Its status code.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.kind.status()).expect("every kind has a valid status")
@@ -417,7 +412,7 @@ mod tests {
     fn a_batch_with_bad_inputs_only_is_refused_for_them() {
         let kind = |pointers: &[&str]| {
             let errors = pointers.iter().map(|pointer| FieldError::new(*pointer, "x")).collect();
-            Problem::from(EngineError::InvalidBatch { errors }).kind()
+            Problem::from(EngineError::InvalidBatch { errors }).kind
         };
         assert_eq!(kind(&["/instances/1/inputs/seconds"]), Kind::InvalidInputs);
         assert_eq!(kind(&["/instances/1/inputs/seconds", "/instances/2/task_id"]), Kind::InvalidRequest);

@@ -26,7 +26,7 @@ async fn log(server: &TestServer, instance: &Value, query: &str) -> String {
 async fn a_command_finds_its_inputs_and_its_own_environment_only() {
     let config = shell(
         "env",
-        "env | sort; cat \"$TASKWRIGHT_INPUT_FILE\"; echo; ls -ld \"$(dirname $TASKWRIGHT_INPUT_FILE)\"; pwd",
+        "env | sort; cat \"$TASKWRIGHT_INPUT_FILE\"; echo; ls -ld \"$(dirname $TASKWRIGHT_INPUT_FILE)\"; umask; pwd",
         "env = { COLOUR = \"blue\" }",
     );
     let server = TestServer::with(&config, &[("SECRET_OF_THE_DAEMON", "hush"), ("LC_ALL", "C.UTF-8")]).await;
@@ -49,6 +49,8 @@ async fn a_command_finds_its_inputs_and_its_own_environment_only() {
     assert!(log.contains("{\"n\":9007199254740993}\n"), "the input file holds the inputs as they came");
     assert!(log.contains("drwx------"), "the scratch directory is private");
     assert!(log.ends_with(&format!("{}\n", server.folder().display())), "it runs in the configuration's folder");
+    let own = std::process::Command::new("sh").args(["-c", "umask"]).output().expect("sh runs");
+    assert!(log.contains(&*String::from_utf8_lossy(&own.stdout)), "the daemon's own umask is kept");
     let scratch = value("TASKWRIGHT_INPUT_FILE").expect("a path");
     assert!(!std::path::Path::new(&scratch).exists(), "the scratch directory is removed");
 }
@@ -197,6 +199,28 @@ async fn a_log_is_read_by_part_and_followed_to_its_end() {
     let sse = server.client().get(&url).header("accept", "text/event-stream").send().await.expect("an answer");
     let sse = sse.text().await.expect("text");
     assert!(sse.contains("event: line\nid: 1\ndata: {\"seq\":1,"), "{sse}");
+}
+
+#[tokio::test]
+async fn a_burst_of_lines_is_stored_once_and_whole() {
+    let server = TestServer::with_config(&shell("bursts", "seq 1 20000; echo last >&2", "")).await;
+    for _ in 0..3 {
+        let instance = run(&server, "bursts", json!({})).await;
+        let mut lines = Vec::new();
+        let mut from = json!(1);
+        while !from.is_null() {
+            let path = format!("/v1/instances/{}/logs?limit=10000&from={from}", instance["number"]);
+            let page = server.get_json(&path).await;
+            lines.extend(page["lines"].as_array().expect("lines").clone());
+            from = page["next"].clone();
+        }
+        let seqs: Vec<_> = lines.iter().map(|line| line["seq"].as_u64().expect("a number")).collect();
+        assert_eq!(seqs, (1..=20_001).collect::<Vec<_>>());
+        let numbers: Vec<_> =
+            lines.iter().filter(|line| line["stream"] == "stdout").map(|line| line["text"].clone()).collect();
+        assert!(numbers.iter().zip(1..).all(|(text, n)| text.as_str() == Some(&*n.to_string())), "out of order");
+    }
+    server.fsck();
 }
 
 #[tokio::test]

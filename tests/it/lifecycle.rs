@@ -187,7 +187,8 @@ async fn every_change_of_an_instance_is_an_event_and_the_last_one_closes() {
     let versions: Vec<u64> = events.iter().map(|event| event["data"]["version"].as_u64().expect("a version")).collect();
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
     assert!(
-        events.iter().all(|event| event["event"] == "instance" && event["id"] == event["data"]["version"].to_string())
+        events.iter().all(|event| event["event"] == "instance"
+            && event["id"].as_str() == Some(&*event["data"]["version"].to_string()))
     );
     let last = events.last().expect("an event");
     assert_eq!((&last["data"]["status"], &last["data"]["output"]), (&json!("completed"), &json!({"slept": 0.35})));

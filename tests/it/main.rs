@@ -1,15 +1,22 @@
 //! Everything that is tested through real processes, real sockets and real databases.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod auth;
 mod cli;
 mod commands;
 mod config;
+mod contract;
+mod errors;
+mod events;
 mod handlers;
 mod invariants;
 mod layers;
 mod ledger;
 mod lifecycle;
+mod limits;
+mod openapi;
 mod plugin;
 mod process;
 mod serve;
+mod store;
 mod support;

@@ -21,8 +21,10 @@ use crate::store::Batch;
 
 /// Pages of 4 KiB in the log from which on a checkpoint is tried.
 const PASSIVE: u64 = 1024;
-/// Pages in the log from which on it is cut, even if commits have to wait for that.
-const TRUNCATE: i64 = 16 * 1024;
+/// Pages in the log from which on it is begun anew, even if commits have to wait for that.
+const RESTART: i64 = 16 * 1024;
+/// Pages in the log from which on its file is cut too.
+const TRUNCATE: i64 = 64 * 1024;
 
 enum Job {
     /// The log has grown.
@@ -106,7 +108,7 @@ async fn run(
         match job {
             Job::Abandoned => writer.lock().await.abandon().await,
             Job::Checkpoint => {
-                if let Err(error) = checkpoint(&mut connection).await {
+                if let Err(error) = checkpoint(&mut connection, writer).await {
                     // What is in the log is safe there, and the next one may succeed.
                     tracing::warn!(%error, "a checkpoint of the store failed");
                 }
@@ -117,15 +119,18 @@ async fn run(
     connection::close(connection).await;
 }
 
-async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+async fn checkpoint(connection: &mut SqliteConnection, writer: &tokio::sync::Mutex<Writer>) -> Result<(), sqlx::Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await?;
     let in_log: i64 = row.try_get(1)?;
-    // Under steady load a passive checkpoint never finds the log at rest, so that it is never used from its start
-    // again. Most of it is in the database file now: what is left takes few milliseconds, in which commits wait.
-    if in_log >= TRUNCATE {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+    if in_log < RESTART {
+        return Ok(());
     }
-    Ok(())
+    // Under steady load a passive checkpoint never finds the log at rest, so that it is never used from its start
+    // again. Most of it is in the database file now; commits wait for the rest, a few milliseconds, for otherwise
+    // they would hold the lock that this needs almost all the time.
+    let _commits_wait = writer.lock().await;
+    let sql = if in_log < TRUNCATE { "PRAGMA wal_checkpoint(RESTART)" } else { "PRAGMA wal_checkpoint(TRUNCATE)" };
+    sqlx::query(sql).fetch_one(&mut *connection).await.map(drop)
 }
 
 /// About how many pages `batch` has written.

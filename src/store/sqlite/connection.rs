@@ -47,6 +47,8 @@ pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error>
 /// The connection that brings the log into the database file.
 pub(super) async fn checkpointer(path: &Path, synchronous: Synchronous) -> Result<SqliteConnection, sqlx::Error> {
     options(path, "checkpoint")
+        // Commits wait meanwhile, and it is tried again.
+        .busy_timeout(Duration::from_millis(100))
         .synchronous(level(synchronous))
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", "-256")

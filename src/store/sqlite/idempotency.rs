@@ -43,8 +43,11 @@ pub(super) struct Made {
 /// The keys of a batch: what they stood for before, and what they come to stand for.
 pub(super) struct Keys<'a> {
     known: HashMap<usize, Made>,
-    new: HashMap<(Arc<str>, Arc<str>), (&'a IdempotencyClaim, Made)>,
+    new: HashMap<Name, (&'a IdempotencyClaim, Made)>,
 }
+
+/// Whose key, and which.
+type Name = (Arc<str>, Arc<str>);
 
 impl<'a> Keys<'a> {
     pub(super) fn new(known: HashMap<usize, Made>) -> Self {
