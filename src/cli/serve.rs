@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process,
 };
 
@@ -38,8 +39,8 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     telemetry::start(&config.log);
     raise_file_limit();
 
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::new(FAILURE, format!("cannot find this program's own file: {error}")))?;
+    // Still this very program after an upgrade has replaced its file: the spawner may be started again at any time.
+    let own = PathBuf::from("/proc/self/exe");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()

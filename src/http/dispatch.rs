@@ -62,7 +62,7 @@ pub async fn dispatch(app: App, route: Option<&'static Route>, request: Request)
         );
     }
     let timed = (!is_long).then_some(elapsed);
-    call.app.metrics().count(route, operation, &call.parts.method, response.status(), timed);
+    call.app.metrics().count(route, operation, response.status(), timed);
     if head {
         *response.body_mut() = Body::empty();
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use ::http::{Method, StatusCode};
+use ::http::StatusCode;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
@@ -28,7 +28,7 @@ use crate::engine::Engine;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: &'static str,
-    method: String,
+    method: &'static str,
     status: &'static str,
 }
 
@@ -63,15 +63,14 @@ impl Metrics {
     /// Counts one request.
     pub fn count(
         &self,
-        route: Option<&Route>,
-        operation: Option<&Operation>,
-        method: &Method,
+        route: Option<&'static Route>,
+        operation: Option<&'static Operation>,
         status: StatusCode,
         elapsed: Option<Duration>,
     ) {
         let route = route.map_or("none", |route| route.path);
         // Only methods that we have: a client must not be able to make label values.
-        let method = if operation.is_some() { method.as_str() } else { "other" };
+        let method = operation.map_or("other", |operation| operation.method.as_str());
         let status = match status.as_u16() {
             100..=199 => "1xx",
             200..=299 => "2xx",
@@ -79,7 +78,7 @@ impl Metrics {
             400..=499 => "4xx",
             _ => "5xx",
         };
-        self.requests.get_or_create(&RequestLabels { route, method: method.to_owned(), status }).inc();
+        self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
         if let Some(elapsed) = elapsed {
             self.durations.get_or_create(&RouteLabels { route }).observe(elapsed.as_secs_f64());
         }

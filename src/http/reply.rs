@@ -2,7 +2,7 @@
 
 use ::http::{
     HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY, X_CONTENT_TYPE_OPTIONS},
 };
 use axum::body::Body;
 use bytes::Bytes;
@@ -24,7 +24,16 @@ pub fn with_body(status: StatusCode, media: Media, body: impl Into<Bytes>) -> Re
 /// A 200 that differs by `Accept`.
 pub fn page(media: Media, body: impl Into<Bytes>) -> Response {
     let mut response = with_body(StatusCode::OK, media, body);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if media == Media::Html {
+        // These pages need nothing that could be loaded or run.
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+        );
+    }
     response
 }
 

@@ -4,15 +4,16 @@ use serde_json::json;
 
 use crate::contract::Api;
 
-/// Method, path, headers, body, and the status and problem that are due.
-type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>, u16, &'a str);
+/// Method, path, headers, body; status and problem.
+type Case =
+    (&'static str, &'static str, &'static [(&'static str, &'static str)], Option<&'static str>, u16, &'static str);
 
 #[tokio::test]
 async fn each_refusal_has_its_problem() {
     let api = Api::start().await;
     let id = api.sleep(60.0).await;
     let start = "/v1/definitions/sleep/instances";
-    let cases: &[Case<'_>] = &[
+    let cases: &[Case] = &[
         ("GET", "/nothing", &[], None, 404, "not-found"),
         ("GET", "/v1/instances/", &[], None, 404, "not-found"),
         ("GET", "/v1/stats", &[], None, 404, "not-found"),

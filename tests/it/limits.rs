@@ -125,6 +125,45 @@ async fn a_silent_peer_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_trickling_body_and_a_reader_that_takes_nothing_are_let_go() {
+    let api = Api::start().await;
+    let trickle = async {
+        let begun = Instant::now();
+        let mut stream = connect(&api).await;
+        let head = "POST /v1/definitions/sleep/instances HTTP/1.1\r\nHost: localhost\r\n\
+                    Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let mut answer = Vec::new();
+        tokio::select! {
+            _ = read.read_to_end(&mut answer) => {}
+            () = async {
+                while write.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                std::future::pending().await
+            } => {}
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body-timeout"), "{answer}");
+        begun.elapsed()
+    };
+    let deaf = async {
+        let mut stream = connect(&api).await;
+        let ask = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(400);
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        // Long enough for the daemon to give up on a full socket.
+        tokio::time::sleep(Duration::from_secs(36)).await;
+        let mut answer = Vec::new();
+        _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the daemon has closed the connection");
+        answers(&String::from_utf8_lossy(&answer))
+    };
+    let (trickled, answered) = tokio::join!(trickle, deaf);
+    assert!((29..33).contains(&trickled.as_secs()), "{trickled:?}");
+    assert!((1..400).contains(&answered), "{answered} of 400 were answered");
+}
+
+#[tokio::test]
 async fn a_connection_is_kept_for_the_next_request() {
     let api = Api::start().await;
     let two = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2);
