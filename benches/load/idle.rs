@@ -3,7 +3,7 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::{
@@ -116,7 +116,7 @@ fn wake_ups(processes: &[(u32, String)]) -> Result<u64, Failure> {
 /// The system calls that these processes begin within ten seconds, one a line; none without strace.
 fn system_calls(processes: &[(u32, String)]) -> Result<Option<String>, Failure> {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-q", "-r"]);
+    strace.args(["-f", "-q", "-ttt"]);
     for (pid, _) in processes {
         strace.args(["-p", &pid.to_string()]);
     }
@@ -125,10 +125,15 @@ fn system_calls(processes: &[(u32, String)]) -> Result<Option<String>, Failure> 
     let Ok(mut child) = strace.spawn() else { return Ok(None) };
     // Attaching interrupts each thread once and shows the call it resumes: these lines are not the daemon's doing.
     std::thread::sleep(Duration::from_secs(1));
-    let attached = fs::read_to_string(trace.path())?.len();
+    let from = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     std::thread::sleep(IDLE);
-    let seen = fs::read_to_string(trace.path())?;
+    let until = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     signal("INT", child.id())?;
     child.wait()?;
-    Ok(Some(seen.get(attached..).unwrap_or_default().to_owned()))
+    let began = |line: &&str| {
+        let time = line.split_whitespace().nth(1).and_then(|time| time.parse::<f64>().ok());
+        time.is_some_and(|time| (from..until).contains(&time))
+    };
+    let trace = fs::read_to_string(trace.path())?;
+    Ok(Some(trace.lines().filter(began).collect::<Vec<_>>().join("\n")))
 }

@@ -52,7 +52,7 @@ def main() -> int:
         print(f"{file.relative_to(folder)}: {count} words")
         time.sleep(pause)
         if done / len(files) >= told + 0.05 or done == len(files):
-            told = done / len(files)
+            told = round(done / len(files), 3)
             if report(told, f"{done} of {len(files)} files"):
                 print("told to stop", file=sys.stderr)
                 return 1
