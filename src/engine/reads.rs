@@ -134,11 +134,18 @@ impl Engine {
         // Before the lines: a log is complete when its instance is done.
         let instance = self.instance(key).await?;
         query.instance = instance.number;
-        let lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
-        let (from, read_out) = match query.window {
-            LogWindow::From(from) => (from.max(1), lines.len() < query.limit),
-            LogWindow::Tail => (1, true),
+        let limit = query.limit;
+        let from = match query.window {
+            LogWindow::From(from) => {
+                // One more than is wanted tells whether there are more.
+                query.limit += 1;
+                from.max(1)
+            }
+            LogWindow::Tail => 1,
         };
+        let mut lines = self.inner.store.logs(&query).await.map_err(unreadable)?;
+        let read_out = lines.len() <= limit;
+        lines.truncate(limit);
         let next = (!(read_out && instance.is_done())).then(|| lines.last().map_or(from, |line| line.seq + 1));
         Ok(LogPage { lines, next })
     }

@@ -12,8 +12,8 @@ use super::{
     settings::Scope,
 };
 use crate::{
-    domain::InstanceKey,
-    engine::{AttemptIdentity, IdempotencyKey},
+    domain::{InstanceKey, Status},
+    engine::{AttemptIdentity, EngineError, IdempotencyKey},
 };
 
 /// Who makes a request.
@@ -87,7 +87,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// attempt of that instance may use.
 ///
 /// # Errors
-/// 403.
+/// 403, or 409 for an attempt that is over.
 pub async fn authorize(app: &App, principal: &Principal, scope: Scope, own: Option<&str>) -> Result<(), Problem> {
     match principal {
         Principal::Anyone => Ok(()),
@@ -104,7 +104,7 @@ pub async fn authorize(app: &App, principal: &Principal, scope: Scope, own: Opti
                 Some(Err(_)) | None => false,
             };
             if is_own {
-                return Ok(());
+                return still_counts(app, *identity).await;
             }
             Err(Problem::new(
                 Kind::Forbidden,
@@ -112,6 +112,15 @@ pub async fn authorize(app: &App, principal: &Principal, scope: Scope, own: Opti
             ))
         }
     }
+}
+
+/// Whether the attempt is the one that runs: a late token does nothing any more.
+async fn still_counts(app: &App, identity: AttemptIdentity) -> Result<(), Problem> {
+    let instance = app.engine().instance(InstanceKey::Id(identity.instance)).await?;
+    if instance.status() == Status::Running && instance.attempt == identity.attempt {
+        return Ok(());
+    }
+    Err(EngineError::AttemptOver.into())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::domain::{Json, json};
 /// How long a body may take from the end of the head, however it trickles.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How much of a refused body is read so that the client gets to read the refusal, and for how long.
-const DISCARDED: usize = 8 << 20;
+const DISCARDED: usize = 32 << 20;
 const DISCARDING: Duration = Duration::from_secs(1);
 
 /// Checks what a head says about its body.

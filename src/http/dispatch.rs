@@ -131,7 +131,7 @@ fn refuse(call: &Call, problem: Problem) -> Response {
         // Our own limits, told to every client: one line each would make an overload worse.
         tracing::debug!(request_id = id, path = call.parts.uri.path(), status = status.as_u16(), "request refused");
     }
-    let mut response = problem.into_response(call.base_path(), id, &call.parts.headers);
+    let mut response = problem.into_response(id, &call.parts.headers);
     if status == StatusCode::REQUEST_TIMEOUT {
         // The rest of the body may still come; it must not be read as the next request.
         response.headers_mut().insert(::http::header::CONNECTION, ::http::HeaderValue::from_static("close"));

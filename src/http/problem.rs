@@ -1,6 +1,6 @@
 //! Every refusal: RFC 9457 problem details. The only place that knows which status code an error has.
 
-use std::{borrow::Cow, error::Error, fmt::Write};
+use std::{borrow::Cow, fmt::Write};
 
 use ::http::{
     HeaderValue, StatusCode,
@@ -15,7 +15,7 @@ use super::{
     reply,
 };
 use crate::{
-    domain::{FieldError, InstanceError},
+    domain::{FieldError, InstanceError, error::chain},
     engine::EngineError,
 };
 
@@ -229,12 +229,12 @@ impl Problem {
     }
 
     /// The answer, in the form that the client prefers.
-    pub fn into_response(self, base_path: &str, request_id: &str, headers: &HeaderMap) -> Response {
+    pub fn into_response(self, request_id: &str, headers: &HeaderMap) -> Response {
         let media = accept::choose(headers, &[Media::Problem, Media::Json, Media::Text]).unwrap_or(Media::Problem);
         let status = self.status();
         let (media, body) = match media {
             Media::Text => (Media::Text, self.line()),
-            _ => (Media::Problem, self.json(base_path, request_id)),
+            _ => (Media::Problem, self.json(request_id)),
         };
         let mut response = reply::with_body(status, media, body);
         if let Some(More { header: Some((name, value)), .. }) = self.more.map(|more| *more) {
@@ -263,8 +263,8 @@ impl Problem {
         line
     }
 
-    fn json(&self, base_path: &str, request_id: &str) -> String {
-        let document = Document { problem: self, base_path, request_id };
+    fn json(&self, request_id: &str) -> String {
+        let document = Document { problem: self, request_id };
         let mut body = serde_json::to_string(&document).unwrap_or_else(|_| "{}".to_owned());
         body.push('\n');
         body
@@ -273,7 +273,6 @@ impl Problem {
 
 struct Document<'a> {
     problem: &'a Problem,
-    base_path: &'a str,
     request_id: &'a str,
 }
 
@@ -281,7 +280,8 @@ impl Serialize for Document<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Problem { kind, detail, more } = self.problem;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", &format_args!("{}/problems/{}", self.base_path, kind.slug()))?;
+        // Stable: what clients compare is the same behind every proxy.
+        map.serialize_entry("type", &format_args!("/problems/{}", kind.slug()))?;
         map.serialize_entry("title", kind.title())?;
         map.serialize_entry("status", &kind.status())?;
         map.serialize_entry("detail", detail)?;
@@ -295,8 +295,8 @@ impl Serialize for Document<'_> {
             if !more.errors.is_empty() {
                 map.serialize_entry("errors", &more.errors)?;
             }
-            if let Some(error) = &more.error {
-                map.serialize_entry("error", error)?;
+            if more.error.is_some() || *kind == Kind::TaskCancelled {
+                map.serialize_entry("error", &more.error)?;
             }
             if let Some(should_stop) = more.should_stop {
                 map.serialize_entry("should_stop", &should_stop)?;
@@ -305,17 +305,6 @@ impl Serialize for Document<'_> {
         map.serialize_entry("request_id", self.request_id)?;
         map.end()
     }
-}
-
-/// An error and what caused it, in one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        _ = write!(text, ": {source}");
-        next = source.source();
-    }
-    text
 }
 
 impl From<EngineError> for Problem {
@@ -367,7 +356,7 @@ mod tests {
         if let Some(accept) = accept {
             headers.insert(::http::header::ACCEPT, HeaderValue::from_static(accept));
         }
-        let (parts, body) = problem.into_response("/base", "r1", &headers).into_parts();
+        let (parts, body) = problem.into_response("r1", &headers).into_parts();
         let bytes = body.collect().await.expect("a body in memory").to_bytes();
         (parts.headers, String::from_utf8(bytes.to_vec()).expect("text"))
     }
@@ -380,7 +369,7 @@ mod tests {
         assert_eq!(
             text,
             concat!(
-                r#"{"type":"/base/problems/invalid-request","title":"Invalid request","status":422,"#,
+                r#"{"type":"/problems/invalid-request","title":"Invalid request","status":422,"#,
                 r#""detail":"the request can be read, but not all of it makes sense","#,
                 r#""errors":[{"pointer":"/priority","detail":"must be an integer"},{"parameter":"wait","detail":"no"}],"#,
                 r#""request_id":"r1"}"#,

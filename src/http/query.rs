@@ -142,7 +142,9 @@ impl<'a> Query<'a> {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Problem::parameter(name, format!("`{text}` is no integer")));
         }
-        match text.parse::<i64>() {
+        // More digits than any number here has: as large as there is.
+        let number = text.parse().or(if text.starts_with('-') { Ok(i64::MIN) } else { Ok::<_, ()>(i64::MAX) });
+        match number {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
                 let detail = match *range.end() {

@@ -141,6 +141,10 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static Method)> {
     ROUTES.iter().flat_map(|route| route.operations.iter().map(|operation| (route.path, &operation.method)))
 }
 
+fn route_of(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.path == path)
+}
+
 /// The whole HTTP interface of `app`: at the root and, where a base path is configured, below that too, since a proxy
 /// may strip it or not.
 pub fn router(app: App) -> Router {
@@ -151,7 +155,13 @@ pub fn router(app: App) -> Router {
         table = table.route(route.path, any(answer));
     }
     let base_path = app.settings().base_path.clone();
-    let whole = if base_path.is_empty() { table } else { table.clone().nest(&base_path, table) };
+    let whole = if base_path.is_empty() {
+        table
+    } else {
+        // `nest` takes the prefix without a slash for its root; a proxy that strips nothing sends one.
+        let root = async |State(app): State<App>, request: Request| dispatch(app, route_of("/"), request).await;
+        table.clone().route(&format!("{base_path}/"), any(root)).nest(&base_path, table)
+    };
     whole.with_state(app)
 }
 

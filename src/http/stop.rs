@@ -9,14 +9,15 @@ use super::{
     accept::Media,
     auth::Principal,
     call::Call,
+    preconditions,
     prefer::Wait,
     problem::{Fault, Problem},
     query::{Parameter, flag, one},
     reply,
 };
 use crate::{
-    domain::{Instance, InstanceKey},
-    engine::{AttemptIdentity, EngineError, StopOptions},
+    domain::InstanceKey,
+    engine::{EngineError, StopOptions},
 };
 
 const PARAMETERS: &[Parameter] = &[one("grace"), flag("force"), flag("wait")];
@@ -34,13 +35,13 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
         let problem = Problem::invalid(vec![Fault::of("grace", "must be at most 1 hour")]);
         return Err(call.unless_missing(key, problem).await);
     }
-    let by_itself = match &call.principal {
-        Principal::Attempt(identity) => {
-            still_counts(*identity, &*call.engine().instance(key).await?)?;
-            true
+    if let Some(pinned) = preconditions::pinned(call.headers())? {
+        let version = call.engine().instance(key).await?.version;
+        if version != pinned {
+            return Err(EngineError::VersionMismatch { version }.into());
         }
-        Principal::Anyone | Principal::Token { .. } => false,
-    };
+    }
+    let by_itself = matches!(call.principal, Principal::Attempt(_));
     let mut instance = call.engine().stop(key, StopOptions { grace, force, by_itself }).await?;
     if !wait.time.is_zero() && !instance.is_done() {
         instance = call.settled(InstanceKey::Id(instance.id), wait.time).await?;
@@ -49,13 +50,4 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
     let mut response = reply::instance(call, status, &instance);
     wait.tell(&mut response);
     Ok(response)
-}
-
-/// An attempt may stop its instance only while it is the one that runs.
-fn still_counts(identity: AttemptIdentity, instance: &Instance) -> Result<(), Problem> {
-    if instance.attempt == identity.attempt && instance.status() == crate::domain::Status::Running {
-        Ok(())
-    } else {
-        Err(EngineError::AttemptOver.into())
-    }
 }

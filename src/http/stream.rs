@@ -90,23 +90,27 @@ pub fn permit(call: &Call) -> Result<OwnedSemaphorePermit, Problem> {
     })
 }
 
-/// The id after which a reader resumes: `?after=`, else `Last-Event-ID`.
+/// The id after which a reader resumes: `Last-Event-ID`, which a reconnecting browser sends to the address that it
+/// opened, else `?after=`.
 ///
 /// # Errors
 /// 400 for what is no id of ours.
 pub fn resume_after(call: &Call, query: &Query<'_>) -> Result<Option<u64>, Problem> {
-    if let Some(text) = query.value("after") {
-        let id = text.parse().map_err(|_| Problem::parameter("after", format!("`{text}` is no id of an event here")));
-        return id.map(Some);
-    }
+    let after = match query.value("after") {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(id) => Some(id),
+            Err(_) => return Err(Problem::parameter("after", format!("`{text}` is no id of an event here"))),
+        },
+    };
     match call.headers().get(LAST_EVENT_ID) {
         // An empty one means that no event has been read yet.
-        Some(value) if value.is_empty() => Ok(None),
+        Some(value) if value.is_empty() => Ok(after),
         Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
             Some(id) => Ok(Some(id)),
             None => Err(Problem::unreadable_header("Last-Event-ID", "send the id of the last event as it came")),
         },
-        None => Ok(None),
+        None => Ok(after),
     }
 }
 

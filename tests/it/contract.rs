@@ -364,6 +364,7 @@ async fn links_carry_the_base_path() {
     let list = client.get(api.server.url("/tasks/v1/instances?limit=1")).send().await.unwrap();
     assert!(list.headers()["link"].to_str().unwrap().starts_with("</tasks/v1/instances?"));
     let missing: Value = client.get(api.server.url("/tasks/nothing")).send().await.unwrap().json().await.unwrap();
-    assert_eq!(missing["type"], "/tasks/problems/not-found");
+    assert_eq!(missing["type"], "/problems/not-found");
+    assert_eq!(client.get(api.server.url("/tasks/")).send().await.unwrap().status(), 200);
     assert_eq!(client.get(api.server.url("/tasks/problems/not-found")).send().await.unwrap().status(), 200);
 }
