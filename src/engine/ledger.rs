@@ -158,24 +158,24 @@ impl Ledger {
         let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
         units.fill(&mut batch);
         batch.promote = self.promotion_is_due();
-        for item in &units.starts {
-            for new in &item.start.instances {
-                self.may_be_ready(&new.task_id);
-            }
-        }
         for unit in &units.finishes {
             if unit.item.may_run_again() {
-                self.may_be_ready(&unit.item.attempt.task.definition.id.shared());
+                self.ready.insert(unit.item.attempt.task.definition.id.shared());
+            }
+        }
+        // Tasks of which only what this very batch starts can be ready.
+        let mut fresh: Vec<Arc<str>> = Vec::new();
+        for new in units.starts.iter().flat_map(|item| &item.start.instances) {
+            if !self.ready.contains(&new.task_id) {
+                self.ready.insert(Arc::clone(&new.task_id));
+                fresh.push(Arc::clone(&new.task_id));
             }
         }
         batch.claims = self.claims();
-        batch
-    }
-
-    fn may_be_ready(&mut self, task_id: &Arc<str>) {
-        if !self.ready.contains(task_id) {
-            self.ready.insert(Arc::clone(task_id));
+        for room in batch.claims.iter_mut().flat_map(|claims| &mut claims.rooms) {
+            room.older = !fresh.contains(&room.task_id);
         }
+        batch
     }
 
     /// Writes `units`, whatever it takes.

@@ -67,7 +67,7 @@ impl Pool {
             let used = taken.by_task.get(task_id).copied().unwrap_or(0);
             let n = slots.min(task.definition.concurrency.map_or(u32::MAX, |most| most.saturating_sub(used)));
             if n > 0 {
-                rooms.push(Room { task_id: Arc::clone(task_id), workload: task.definition.workload, n });
+                rooms.push(Room { task_id: Arc::clone(task_id), workload: task.definition.workload, n, older: true });
             }
         }
         (!rooms.is_empty()).then_some(Claims { rooms, local_slots, command_slots })

@@ -195,6 +195,8 @@ pub struct Room {
     pub workload: Workload,
     /// At most so many.
     pub n: u32,
+    /// Whether instances from before this batch may be ready; false spares the look for them.
+    pub older: bool,
 }
 
 /// What became of a batch.

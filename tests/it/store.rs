@@ -26,7 +26,7 @@ macro_rules! store_tests {
                     inputs_keep_their_text, hundreds_of_starts_in_one_batch;
                 claims: higher_priority_first_then_the_older, a_narrow_room_takes_the_most_urgent, a_room_bounds_its_task, slots_bound_each_workload,
                     a_task_without_room_costs_its_neighbours_nothing, more_rooms_than_one_statement_takes,
-                    an_older_instance_goes_before_a_new_one, a_new_instance_of_higher_priority_goes_first,
+                    a_room_without_older_ones_takes_the_new_ones, an_older_instance_goes_before_a_new_one, a_new_instance_of_higher_priority_goes_first,
                     nothing_is_claimed_without_slots, a_claim_begins_the_attempt_afresh;
                 finishes: a_finish_takes_the_ending_of_the_row, a_finish_of_another_attempt_is_fenced,
                     terminal_is_final, output_and_terminal_status_come_together, a_failed_attempt_waits_for_its_retry,

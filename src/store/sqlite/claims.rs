@@ -58,7 +58,11 @@ pub(super) async fn choose<'a>(
     if rooms.is_empty() {
         return Ok(chosen);
     }
-    let mut candidates = older(connection, batch.number, claims, &rooms).await?;
+    let with_older: Vec<_> = rooms.iter().copied().filter(|(_, room)| room.older).collect();
+    let mut candidates = match with_older.is_empty() {
+        true => Vec::new(),
+        false => older(connection, batch.number, claims, &with_older).await?,
+    };
     let places: HashMap<&str, usize> = rooms.iter().map(|(index, room)| (&*room.task_id, *index)).collect();
     candidates.extend(chosen.new.iter().enumerate().filter(|(_, new)| new.ready).filter_map(|(index, new)| {
         let room = *places.get(&*new.instance.task_id)?;

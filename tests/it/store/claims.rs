@@ -32,7 +32,8 @@ pub async fn a_room_bounds_its_task(scene: &Scene) {
 pub async fn slots_bound_each_workload(scene: &Scene) {
     let remote = |task: &str| NewInstance { workload: Workload::Remote, ..new(task) };
     scene.start([new("a"), remote("c"), new("a"), remote("c"), remote("c"), new("b")]).await;
-    let rooms = vec![room("a", 9), Room { task_id: "c".into(), workload: Workload::Remote, n: 9 }, room("b", 9)];
+    let rooms =
+        vec![room("a", 9), Room { task_id: "c".into(), workload: Workload::Remote, n: 9, older: true }, room("b", 9)];
     let narrow = Claims { rooms, local_slots: 2, command_slots: 1 };
     let committed = scene.commit(|batch| batch.claims = Some(narrow.clone())).await;
     assert_eq!(claimed(&committed), [1, 2, 3]);
@@ -52,6 +53,17 @@ pub async fn more_rooms_than_one_statement_takes(scene: &Scene) {
     let rooms = (0..150).map(|n| room(&format!("task-{n}"), 1));
     let committed = scene.commit(|batch| batch.claims = Some(claims(rooms))).await;
     assert_eq!(claimed(&committed), numbers);
+}
+
+pub async fn a_room_without_older_ones_takes_the_new_ones(scene: &Scene) {
+    let committed = scene
+        .commit(|batch| {
+            batch.starts = vec![one(new("a")), one(new("a"))];
+            batch.claims = Some(claims([Room { older: false, ..room("a", 1) }]));
+        })
+        .await;
+    assert_eq!(claimed(&committed), [1]);
+    assert_eq!(scene.claim("a", 5).await, [2]);
 }
 
 pub async fn an_older_instance_goes_before_a_new_one(scene: &Scene) {

@@ -157,7 +157,7 @@ pub fn one(new: NewInstance) -> Start {
 
 /// Room for `n` local instances of `task`.
 pub fn room(task: &str, n: u32) -> Room {
-    Room { task_id: task.into(), workload: Workload::Local, n }
+    Room { task_id: task.into(), workload: Workload::Local, n, older: true }
 }
 
 /// Claims with more slots than any case needs.
