@@ -74,7 +74,7 @@ pub struct FinishItem {
     pub exit_code: Option<i32>,
     /// The signal that ended a command.
     pub signal: Option<i32>,
-    /// Whether it may ride with the next commit.
+    /// Whether it may wait for company: nobody waits for it.
     pub patient: bool,
     /// When it was put in line.
     pub since: Instant,
@@ -152,6 +152,9 @@ pub enum Waiting {
     /// Nothing.
     Nothing,
 }
+
+/// So many patient finishes are company enough.
+const MOST_PATIENT: usize = 64;
 
 /// How long a patient finish waits for company: long enough for a client's next request, too short to be seen.
 pub const PATIENCE: Duration = Duration::from_millis(5);
@@ -284,7 +287,12 @@ impl Lanes {
     pub fn take(&self, now: Instant) -> Work {
         let mut inner = self.lock();
         let mut work = Work::default();
-        let finishes = inner.finishes.len().min(BATCH_ROWS);
+        // A patient end stays out of a commit that somebody waits for, which is shorter without it; once one cannot
+        // wait any more, all go.
+        let go = inner.urgent > 0
+            || inner.finishes.len() >= MOST_PATIENT
+            || inner.finishes.front().is_some_and(|item| item.since + PATIENCE <= now);
+        let finishes = if go { inner.finishes.len().min(BATCH_ROWS) } else { 0 };
         work.finishes.extend(inner.finishes.drain(..finishes));
         inner.urgent = inner.finishes.iter().filter(|item| !item.patient).count();
         let mut rows = work.finishes.len();

@@ -235,6 +235,10 @@ impl Ledger {
         figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);
         if let Some(claims) = &batch.claims {
             self.note_claims(claims, &committed);
+            if self.ready.is_empty() {
+                // Before the claimed attempts begin, so that their ends know that nothing waits for them.
+                self.pool.nothing_waits();
+            }
         }
         self.ready.extend(committed.promoted.iter().cloned());
         if batch.promote {

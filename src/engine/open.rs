@@ -91,6 +91,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         service: tokio::runtime::Handle::current(),
         lanes: Arc::clone(&lanes),
         images: Arc::clone(&images),
+        pool: Arc::clone(&pool),
         running: Arc::clone(&running),
         state: Arc::clone(&state),
         spawner: spawner.clone(),

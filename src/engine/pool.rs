@@ -73,6 +73,11 @@ impl Pool {
         (!rooms.is_empty()).then_some(Claims { rooms, local_slots, command_slots })
     }
 
+    /// Whether work waits for a slot.
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst)
+    }
+
     /// Says that nothing waits for a slot.
     pub fn nothing_waits(&self) {
         self.wanted.store(false, Ordering::SeqCst);

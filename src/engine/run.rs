@@ -17,7 +17,7 @@ use super::{
     catalog, command,
     images::Images,
     lanes::{FinishItem, Lanes},
-    pool::Slot,
+    pool::{Pool, Slot},
     running::Running,
     state::State,
 };
@@ -54,6 +54,8 @@ pub struct Parts {
     pub lanes: Arc<Lanes>,
     /// Who is watched.
     pub images: Arc<Images>,
+    /// Who may run.
+    pub pool: Arc<Pool>,
     /// What runs.
     pub running: Arc<Running>,
     /// What was done.
@@ -250,6 +252,14 @@ impl Runner {
         });
     }
 
+    /// Whether nobody waits for the end of this attempt, nor for what it gives back.
+    fn may_wait(&self, attempt: &Attempt) -> bool {
+        attempt.task.definition.concurrency.is_none()
+            && !self.0.pool.is_wanted()
+            && !self.0.images.is_watched(attempt.number)
+            && !self.0.state.is_draining()
+    }
+
     /// Puts the end of an attempt in line for its commit, and gives its slot back: the slot is free as soon as the
     /// attempt has ended, not when that is committed. The end goes first, so that whoever gets the slot is not seen
     /// to begin before.
@@ -284,7 +294,7 @@ impl Runner {
             }
         }
         self.0.lanes.push_finish(FinishItem {
-            patient: !again && !self.0.images.is_watched(attempt.number) && !self.0.state.is_draining(),
+            patient: !again && self.may_wait(attempt),
             attempt: Arc::clone(attempt),
             unless_stopped,
             if_stopped,
