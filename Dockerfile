@@ -37,7 +37,6 @@ ENV TASKWRIGHT_SERVER__LISTEN=0.0.0.0:8080 \
     TASKWRIGHT_DATABASE__URL=sqlite:///var/lib/taskwright/taskwright.db
 LABEL org.opencontainers.image.title="Taskwright" \
       org.opencontainers.image.description="A task server: starts, watches and stops background tasks over HTTP, durable on SQLite" \
-      org.opencontainers.image.source="https://github.com/taskwright/taskwright" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 USER 65532:65532
 WORKDIR /var/lib/taskwright
