@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use ::http::StatusCode;
 use utoipa::openapi::{
-    Components, ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder,
+    Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
@@ -49,7 +49,6 @@ fn document() -> OpenApi {
         .title("Taskwright")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
-        .contact(Some(ContactBuilder::new().url(Some(env!("CARGO_PKG_REPOSITORY"))).build()))
         .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
         .build();
     let bearer = HttpBuilder::new()
