@@ -265,7 +265,7 @@ impl Runner {
     /// to begin before.
     pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
         bound(&mut end.end);
-        let (verdict, _) = attempt.close_reports();
+        let verdict = attempt.close_reports();
         if end.end == AttemptEnd::Fenced {
             self.0.running.remove(attempt);
             return;

@@ -129,6 +129,15 @@ fn a_store_that_is_not_ours_stays_untouched() {
 }
 
 #[test]
+fn a_pipe_in_place_of_the_store_is_refused_and_not_waited_for() {
+    let folder = tempdir().unwrap();
+    let pipe = folder.path().join("t.db");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let url = format!("sqlite://{}", pipe.display());
+    assert_ended(&run(&["serve", "--listen", "127.0.0.1:0", "--database", &url]), 69, "it is no regular file");
+}
+
+#[test]
 fn fsck_says_when_there_is_no_store() {
     let folder = tempdir().unwrap();
     let url = format!("sqlite://{}/none.db", folder.path().display());

@@ -297,3 +297,44 @@ async fn when_the_daemon_dies_its_commands_die_and_are_settled() {
     );
     server.fsck();
 }
+
+#[tokio::test]
+async fn the_token_of_an_ended_attempt_does_nothing_any_more() {
+    let server = TestServer::with_config(&shell("tells", "echo $TASKWRIGHT_TOKEN", "")).await;
+    let instance = run(&server, "tells", json!({})).await;
+    let token = log(&server, &instance, "").await;
+    for path in ["", "/status", "/logs", "/result"] {
+        let url = server.url(&format!("/v1/instances/{}{path}", instance["number"]));
+        let answer = server.client().get(url).bearer_auth(token.trim()).send().await.expect("an answer");
+        assert_eq!(answer.status(), 409, "{path}");
+        assert_eq!(answer.json::<Value>().await.expect("JSON")["type"], "/problems/attempt-over");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_ends_with_its_page_is_read_out() {
+    let server = TestServer::with_config(&shell("twelve", "seq 1 12", "")).await;
+    let instance = run(&server, "twelve", json!({})).await;
+    let next = async |limit: u32| {
+        let path = format!("/v1/instances/{}/logs?limit={limit}", instance["number"]);
+        server.get_json(&path).await["next"].clone()
+    };
+    assert_eq!((next(11).await, next(12).await, next(13).await), (json!(12), Value::Null, Value::Null));
+}
+
+#[tokio::test]
+async fn in_a_drain_the_verdict_and_the_output_of_a_command_count() {
+    let binary = env!("CARGO_BIN_EXE_taskwright");
+    let line = format!(
+        "trap '{binary} report status completed; echo \"{{}}\" >$TASKWRIGHT_OUTPUT_FILE; exit 4' TERM; \
+         echo ready; while :; do sleep 0.02; done"
+    );
+    let config = "[server]\ndrain = \"200ms\"\ndrain_grace = \"10s\"\n".to_owned() + &shell("tidies", &line, "");
+    let mut server = TestServer::with_config(&config).await;
+    let instance = server.start_task("tidies", json!({})).await;
+    wait_for("the program", async || log(&server, &instance, "").await.contains("ready").then_some(())).await;
+    assert!(server.stop().await.success());
+    server.restart().await;
+    let done = server.get(&instance["number"]).await;
+    assert_eq!((&done["status"], &done["output"]), (&json!("completed"), &json!({})), "{done}");
+}

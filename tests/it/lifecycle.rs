@@ -322,3 +322,15 @@ async fn a_second_signal_ends_the_daemon_at_once() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     wait_for("the end of its processes", async || server.processes().is_empty().then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_stop_that_pins_another_version_is_refused_and_stops_nothing() {
+    let server = TestServer::start().await;
+    let instance = server.start_task("sleep", json!({"seconds": 600})).await;
+    let url = server.url(&format!("/v1/instances/{}?wait=5", instance["number"]));
+    let stop = async |tag: &str| server.client().delete(&url).header("if-match", tag).send().await.expect("an answer");
+    assert_eq!(stop("\"999999\"").await.status(), 412);
+    assert_eq!(server.get(&instance["number"]).await["stop_requested_at"], Value::Null);
+    let stopped = server.client().delete(&url).send().await.expect("an answer");
+    assert_eq!(stopped.json::<Value>().await.expect("JSON")["status"], "cancelled");
+}

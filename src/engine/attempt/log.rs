@@ -157,8 +157,8 @@ impl Attempt {
         log.in_flight.clone()
     }
 
-    /// Says that the lines taken are committed, or refused for good. Answers whether more wait.
-    pub fn log_landed(self: &Arc<Self>) -> bool {
+    /// Says that the lines taken are committed, or refused for good.
+    pub fn log_landed(self: &Arc<Self>) {
         let mut log = lock(&self.log);
         log.in_flight = None;
         let taken = log.taken;
@@ -168,9 +168,7 @@ impl Attempt {
         if !log.buffer.is_empty() {
             self.enqueue_log(&mut log);
         }
-        let more = !log.buffer.is_empty();
         drop(log);
         self.log_room.notify_waiters();
-        more
     }
 }

@@ -170,11 +170,11 @@ impl Attempt {
         lock(&self.reports).output.clone()
     }
 
-    /// Takes no more reports; answers the verdict stated and the output last set.
-    pub fn close_reports(&self) -> (Option<Verdict>, Option<Json>) {
+    /// Takes no more reports; answers the verdict stated.
+    pub fn close_reports(&self) -> Option<Verdict> {
         let mut reports = lock(&self.reports);
         reports.closed = true;
-        (reports.verdict.clone(), reports.output.clone())
+        reports.verdict.clone()
     }
 
     /// Answers reports that came while the finish was on its way.
