@@ -98,6 +98,11 @@ impl BareServer {
         let address = line.trim().parse().map_err(|_| "the bare server did not say where it listens")?;
         Ok(BareServer { child, address })
     }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for BareServer {

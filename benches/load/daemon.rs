@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::Failure;
+use crate::{Failure, client::TOKEN};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_taskwright");
 /// Not `/tmp`, which may be in memory: cargo's own folder lies beside the sources.
@@ -44,8 +45,10 @@ impl Daemon {
         std::fs::write(
             &config,
             format!(
-                "[server]\nlisten = \"{address}\"\n\n[database]\nurl = \"sqlite://{}\"\n\n[worker]\nlocal_slots = {slots}\n",
-                database.display()
+                "[server]\nlisten = \"{address}\"\n\n[database]\nurl = \"sqlite://{}\"\n\n[worker]\nlocal_slots = {slots}\n\n\
+                 [[tokens]]\nname = \"bench\"\nsha256 = \"{}\"\nscopes = [\"run\"]\n",
+                database.display(),
+                token_hash()
             ),
         )?;
         let log = std::fs::File::create(folder.path().join("log"))?;
@@ -129,6 +132,20 @@ impl Drop for Daemon {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The hash of the client's token, as the configuration has it.
+fn token_hash() -> String {
+    Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The time that a process has run on the cores so far.
+pub(crate) fn cpu_time(pid: u32) -> Result<Duration, Failure> {
+    // proc_pid_stat(5): utime and stime are the 14th and 15th field, in ticks of 10 ms; the name before may hold anything.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit_once(')').ok_or("an unreadable stat")?.1;
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Sends a signal; by the shell, whose `kill` is built in, for not every machine has the program.

@@ -9,7 +9,7 @@ use crate::{
     Failure,
     bare::BareServer,
     client::{self, Connection, Request, Sample},
-    daemon::Daemon,
+    daemon::{self, Daemon},
     disk,
 };
 
@@ -25,10 +25,14 @@ pub(crate) struct Round {
     pub(crate) sync: Duration,
     /// Bare axum.
     pub(crate) bare: Sample,
+    /// What one request costs bare axum's process on the cores.
+    pub(crate) bare_cpu: Duration,
     /// Starts, answered after their commit.
     pub(crate) starts: Sample,
     /// Started instances a second, the clock stopping when every one is `completed`.
     pub(crate) completed: f64,
+    /// What one of them costs the daemon on the cores, from its request to its end.
+    pub(crate) cpu: Duration,
     /// Starts with `?wait=10`, each answered when its instance is `completed`.
     pub(crate) waits: Sample,
 }
@@ -55,13 +59,21 @@ pub(crate) fn round(
         settle(daemon.address)?;
     }
     let sync = disk::synced_write(daemon.folder())?;
-    let bare = client::closed_loop(to_bare, connections, length)?;
+    let before = daemon::cpu_time(bare.pid())?;
+    let of_bare = client::closed_loop(to_bare, connections, length)?;
+    let bare_cpu = (daemon::cpu_time(bare.pid())? - before) / requests(&of_bare);
+    let before = daemon::cpu_time(daemon.pid())?;
     let starts = client::closed_loop(start, connections, length)?;
     let settled = settle(daemon.address)?;
+    let cpu = (daemon::cpu_time(daemon.pid())? - before) / requests(&starts);
     let completed = starts.latencies.len() as f64 / (settled - starts.began).as_secs_f64();
     let waits = client::closed_loop(start_and_wait, connections, length)?;
     settle(daemon.address)?;
-    Ok(Round { sync, bare, starts, completed, waits })
+    Ok(Round { sync, bare: of_bare, bare_cpu, starts, completed, cpu, waits })
+}
+
+fn requests(sample: &Sample) -> u32 {
+    u32::try_from(sample.latencies.len()).unwrap_or(u32::MAX)
 }
 
 /// Waits until no instance is pending or running, and makes sure that none failed: then every one is `completed`.

@@ -65,8 +65,24 @@ pub(crate) fn print(groups: &[Group]) {
                     .collect(),
             );
             print!("; one start takes {times:.2} × (one fdatasync + one bare request)");
+            let waits = median(
+                group
+                    .rounds
+                    .iter()
+                    .map(|round| {
+                        millis(round.waits.quantile(0.5)) / (millis(round.sync) + millis(round.bare.quantile(0.5)))
+                    })
+                    .collect(),
+            );
+            print!(", one start-and-wait {waits:.2} ×");
         }
         println!();
+        println!(
+            "at {} connections: on the cores, a request costs bare axum {:.1} µs, a start and its end the daemon {:.1} µs",
+            group.connections,
+            group.median(|round| micros(round.bare_cpu)),
+            group.median(|round| micros(round.cpu)),
+        );
     }
     println!("start: sleep {{\"seconds\":0}} by POST /v1/instances, answered after its commit");
     println!("start→completed: of the same starts, the clock stopping when every instance is completed");
@@ -94,6 +110,10 @@ fn line(group: &Group, what: &str, rate: impl Fn(&Round) -> f64, sample: Option<
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn thousands(rate: f64) -> String {
