@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::{
     codec::small,
     starts::New,
-    statement::{Arguments, Part, Statement, count, fetch, json_array},
+    statement::{Arguments, Part, Statement, count, json_array},
+    transaction::Transaction,
 };
 use crate::{
     domain::Workload,
@@ -47,7 +48,7 @@ static CANDIDATES: Statement = Statement::new(&[Part::Repeat(
 
 /// Chooses what to claim among what is ready and what is new.
 pub(super) async fn choose<'a>(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     new: Vec<New<'a>>,
 ) -> Result<Chosen<'a>, sqlx::Error> {
@@ -61,7 +62,7 @@ pub(super) async fn choose<'a>(
     let with_older: Vec<_> = rooms.iter().copied().filter(|(_, room)| room.older).collect();
     let mut candidates = match with_older.is_empty() {
         true => Vec::new(),
-        false => older(connection, batch.number, claims, &with_older).await?,
+        false => older(transaction, batch.number, claims, &with_older).await?,
     };
     let places: HashMap<&str, usize> = rooms.iter().map(|(index, room)| (&*room.task_id, *index)).collect();
     candidates.extend(chosen.new.iter().enumerate().filter(|(_, new)| new.ready).filter_map(|(index, new)| {
@@ -110,7 +111,7 @@ fn most(claims: &Claims, room: &Room) -> u32 {
 }
 
 async fn older(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: u64,
     claims: &Claims,
     rooms: &[(usize, &Room)],
@@ -127,7 +128,7 @@ async fn older(
             }
             arguments.pad((size - items.len()) * 4)
         };
-        for row in CANDIDATES.run(connection, rooms, bind).await? {
+        for row in transaction.fetch(&CANDIDATES, rooms, bind).await? {
             candidates.push(Candidate {
                 room: count(&row, 0)? as usize,
                 number: count(&row, 1)?,
@@ -143,7 +144,7 @@ async fn older(
 
 /// Turns the chosen instances that were there before into running ones.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     chosen: &Chosen<'_>,
 ) -> Result<(), sqlx::Error> {
@@ -151,20 +152,19 @@ pub(super) async fn write(
         return Ok(());
     }
     if !chosen.retried.is_empty() {
-        let mut arguments = Arguments::default();
-        arguments.add(json_array(chosen.retried.iter().copied()))?;
         let sql = "DELETE FROM outputs WHERE number IN (SELECT value FROM json_each(?))";
-        fetch(connection, sql, arguments).await?;
+        let arguments = transaction.queue_fixed(sql).await?;
+        arguments.add(json_array(chosen.retried.iter().copied()))?;
     }
-    let mut arguments = Arguments::default();
+    let sql = "UPDATE instances SET status = 1, ready = 0, attempt = attempt + 1, started_at = ?, node = ?, \
+        progress = 0.0, message = NULL, verdict = NULL, version = version + (batch <> ?), batch = ?, updated_at = ? \
+        WHERE number IN (SELECT value FROM json_each(?))";
+    let arguments = transaction.queue_fixed(sql).await?;
     arguments.add(batch.now.0)?;
     arguments.add(batch.node.clone())?;
     arguments.add_count(batch.number)?;
     arguments.add_count(batch.number)?;
     arguments.add(batch.now.0)?;
     arguments.add(json_array(chosen.older.iter().copied()))?;
-    let sql = "UPDATE instances SET status = 1, ready = 0, attempt = attempt + 1, started_at = ?, node = ?, \
-        progress = 0.0, message = NULL, verdict = NULL, version = version + (batch <> ?), batch = ?, updated_at = ? \
-        WHERE number IN (SELECT value FROM json_each(?))";
-    fetch(connection, sql, arguments).await.map(drop)
+    Ok(())
 }

@@ -8,8 +8,12 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, created, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
-    statement::execute, stops,
+    Writing, claims, connection, created, fault,
+    fault::Stage,
+    finishes, log_writes, promotions, reports, starts,
+    statement::execute,
+    stops,
+    transaction::{Texts, Transaction},
 };
 use crate::{
     domain::Micros,
@@ -19,6 +23,8 @@ use crate::{
 /// The connection that writes, and what it knows.
 pub(super) struct Writer {
     connection: Option<SqliteConnection>,
+    /// What it was asked before.
+    texts: Texts,
     /// A transaction may be open: it was begun, and not yet seen to end.
     in_transaction: bool,
     /// The sequence of instances, as committed.
@@ -38,7 +44,7 @@ pub(super) struct Sequence {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, sequence: Sequence) -> Self {
-        Writer { connection: Some(connection), in_transaction: false, sequence, failed: false }
+        Writer { connection: Some(connection), texts: Texts::default(), in_transaction: false, sequence, failed: false }
     }
 
     /// Ends a transaction that a caller left by going away.
@@ -101,18 +107,15 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
     }
     writer.in_transaction = true;
     let mut sequence = writer.sequence;
-    let (error, stage) = match sections(connection, batch, &mut sequence).await {
-        Ok(committed) => match execute(connection, "COMMIT").await {
-            Ok(()) => {
-                writer.in_transaction = false;
-                writer.sequence = sequence;
-                return Ok(committed);
-            }
-            Err(error) => (error, Stage::Commit),
-        },
-        Err(error) => (error, Stage::Statement),
+    let mut transaction = Transaction::begin(connection, &mut writer.texts);
+    let error = match sections(&mut transaction, batch, &mut sequence).await {
+        Ok(committed) => {
+            writer.in_transaction = false;
+            writer.sequence = sequence;
+            return Ok(committed);
+        }
+        Err(error) => fault::of_commit(error, transaction.stage()),
     };
-    let error = fault::of_commit(error, stage);
     if matches!(error, CommitError::Fatal(_)) {
         // Whatever a rollback did now, nobody could trust it.
         return Err(error);
@@ -137,23 +140,22 @@ async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError>
 }
 
 async fn sections(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     sequence: &mut Sequence,
 ) -> Result<Committed, sqlx::Error> {
-    // A write lock from the start: one that is taken later is refused at once where another process holds it.
-    execute(connection, "BEGIN IMMEDIATE").await?;
-    log_writes::write(connection, batch).await?;
-    let finishes = finishes::write(connection, batch).await?;
-    let reports = reports::write(connection, batch).await?;
-    let stops = stops::write(connection, batch).await?;
+    log_writes::write(transaction, batch).await?;
+    let finishes = finishes::write(transaction, batch).await?;
+    let reports = reports::write(transaction, batch).await?;
+    let stops = stops::write(transaction, batch).await?;
     let (expired, promoted) =
-        if batch.promote { promotions::write(connection, batch).await? } else { Default::default() };
-    let planned = starts::plan(connection, batch, sequence).await?;
-    let claimed = claims::choose(connection, batch, planned.new).await?;
-    starts::write(connection, batch, &claimed.new).await?;
-    claims::write(connection, batch, &claimed).await?;
-    let next_due = if batch.promote { promotions::next_due(connection).await? } else { None };
+        if batch.promote { promotions::write(transaction, batch).await? } else { Default::default() };
+    let planned = starts::plan(transaction, batch, sequence).await?;
+    let claimed = claims::choose(transaction, batch, planned.new).await?;
+    starts::write(transaction, batch, &claimed.new).await?;
+    claims::write(transaction, batch, &claimed).await?;
+    let next_due = if batch.promote { promotions::next_due(transaction).await? } else { None };
+    transaction.commit().await?;
     Ok(Committed {
         finishes,
         reports,

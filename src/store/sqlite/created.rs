@@ -10,6 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{
     commit::Sequence,
     statement::{Arguments, count, fetch, to_column},
+    transaction::Transaction,
 };
 use crate::domain::{InstanceQuery, Micros};
 
@@ -29,7 +30,7 @@ pub(super) async fn sequence(connection: &mut SqliteConnection) -> Result<Sequen
 
 /// Takes note of the time of new instances, of which `first` is the first.
 pub(super) async fn follow_clock(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     now: Micros,
     first: u64,
     sequence: &mut Sequence,
@@ -39,9 +40,7 @@ pub(super) async fn follow_clock(
         return Ok(());
     }
     sequence.latest = now;
-    let mut arguments = Arguments::default();
-    arguments.add(to_column(first)?)?;
-    fetch(connection, "UPDATE meta SET clock_step = ?", arguments).await.map(drop)
+    transaction.queue_fixed("UPDATE meta SET clock_step = ?").await?.add(to_column(first)?)
 }
 
 /// The numbers among which everything is that `query` can match.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::{
     codec::{json_column, status_code},
-    statement::{Arguments, Part, Statement, count, fetch, json_array, rounds},
+    statement::{Arguments, Part, Statement, count, json_array, rounds},
+    transaction::Transaction,
 };
 use crate::{
     domain::{Json, Micros, Status},
@@ -63,14 +64,14 @@ static FINISHES: Statement = Statement::new(&[
 ]);
 
 /// Writes the finishes of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
+pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let mut outcomes = vec![FinishOutcome::Fenced; batch.finishes.len()];
     for round in rounds(&batch.finishes, |finish| finish.instance) {
         let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
         // Before the rows turn done: from then on outputs are final.
-        write_outputs(connection, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
-        write_attempts(connection, batch.now, &items).await?;
-        let applied = write_instances(connection, batch, &items).await?;
+        write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        write_attempts(transaction, batch.now, &items).await?;
+        let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
             if let Some((version, stopped)) = applied.get(&batch.finishes[index].instance) {
                 outcomes[index] = FinishOutcome::Applied { version: *version, stopped: *stopped };
@@ -82,7 +83,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
 
 /// Writes the outputs of running attempts, given as instance, attempt, and the output where there is one to write.
 pub(super) async fn write_outputs<'a>(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     items: impl Iterator<Item = (u64, u32, &'a Option<Option<Json>>)>,
 ) -> Result<(), sqlx::Error> {
     let mut written = Vec::new();
@@ -95,35 +96,34 @@ pub(super) async fn write_outputs<'a>(
         }
     }
     if !written.is_empty() {
-        OUTPUTS
-            .run(connection, &written, |arguments, items, size| {
-                for (instance, attempt, output) in items {
-                    arguments.add_count(*instance)?;
-                    arguments.add(*attempt)?;
-                    arguments.add(output.as_str())?;
-                }
-                arguments.pad((size - items.len()) * 3)
-            })
-            .await?;
+        let bind = |arguments: &mut Arguments, items: &[(u64, u32, &Json)], size: usize| {
+            for (instance, attempt, output) in items {
+                arguments.add_count(*instance)?;
+                arguments.add(*attempt)?;
+                arguments.add(output.as_str())?;
+            }
+            arguments.pad((size - items.len()) * 3)
+        };
+        transaction.queue(&OUTPUTS, &written, bind).await?;
     }
     if !cleared.is_empty() {
-        clear_outputs(connection, &cleared).await?;
+        clear_outputs(transaction, &cleared).await?;
     }
     Ok(())
 }
 
-async fn clear_outputs(connection: &mut SqliteConnection, attempts: &[(u64, u32)]) -> Result<(), sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(json_array(attempts.iter().map(|(instance, _)| *instance)))?;
-    arguments.add(json_array(attempts.iter().map(|(_, attempt)| u64::from(*attempt))))?;
+async fn clear_outputs(transaction: &mut Transaction<'_>, attempts: &[(u64, u32)]) -> Result<(), sqlx::Error> {
     let sql = "DELETE FROM outputs WHERE number IN (SELECT i.number FROM json_each(?) n \
         JOIN json_each(?) a ON a.key = n.key JOIN instances i ON i.number = n.value \
         WHERE i.attempt = a.value AND i.status = 1)";
-    fetch(connection, sql, arguments).await.map(drop)
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(json_array(attempts.iter().map(|(instance, _)| *instance)))?;
+    arguments.add(json_array(attempts.iter().map(|(_, attempt)| u64::from(*attempt))))?;
+    Ok(())
 }
 
 async fn write_attempts(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     now: Micros,
     finishes: &[&Finish],
 ) -> Result<(), sqlx::Error> {
@@ -150,7 +150,7 @@ async fn write_attempts(
         arguments.pad((size - items.len()) * 10)?;
         arguments.add(now.0)
     };
-    ATTEMPTS.run(connection, &told, bind).await.map(drop)
+    transaction.queue(&ATTEMPTS, &told, bind).await
 }
 
 /// Whether the instance's own row would not tell the same of this attempt later.
@@ -163,7 +163,7 @@ fn needs_record(finish: &Finish, ending: &Ending) -> bool {
 }
 
 async fn write_instances(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     finishes: &[&Finish],
 ) -> Result<HashMap<u64, (u64, bool)>, sqlx::Error> {
@@ -195,6 +195,6 @@ async fn write_instances(
         arguments.add_count(batch.number)?;
         arguments.add(batch.now.0)
     };
-    let rows = FINISHES.run(connection, finishes, bind).await?;
+    let rows = transaction.fetch(&FINISHES, finishes, bind).await?;
     rows.iter().map(|row| Ok((count(row, 0)?, (count(row, 1)?, row.try_get(2)?)))).collect()
 }

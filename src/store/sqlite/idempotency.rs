@@ -2,9 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
-use super::statement::{Arguments, Part, Statement, count, fetch};
+use super::{
+    statement::{Arguments, Part, Statement, count},
+    transaction::Transaction,
+};
 use crate::store::{Batch, IdempotencyClaim, Start, StartOutcome};
 
 /// How long a key is kept.
@@ -75,7 +78,7 @@ impl<'a> Keys<'a> {
 
 /// Which starts of `batch` have a key that was used before.
 pub(super) async fn look_up(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
 ) -> Result<HashMap<usize, Made>, sqlx::Error> {
     let keyed: Vec<(usize, &IdempotencyClaim)> = batch
@@ -96,7 +99,7 @@ pub(super) async fn look_up(
         arguments.pad((size - items.len()) * 3)?;
         arguments.add(batch.now.0)
     };
-    let rows = LOOK_UP.run(connection, &keyed, bind).await?;
+    let rows = transaction.fetch(&LOOK_UP, &keyed, bind).await?;
     rows.iter()
         .map(|row| {
             let made = Made { fingerprint: row.try_get(1)?, first: count(row, 2)?, instances: count(row, 3)? };
@@ -106,17 +109,16 @@ pub(super) async fn look_up(
 }
 
 /// Keeps the new keys, and drops a few that have expired.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch, keys: Keys<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch, keys: Keys<'_>) -> Result<(), sqlx::Error> {
     let new: Vec<(&IdempotencyClaim, Made)> = keys.new.into_values().collect();
     if new.is_empty() {
         return Ok(());
     }
-    let mut arguments = Arguments::default();
-    arguments.add(batch.now.0)?;
-    arguments.add_count(2 * new.len() as u64 + 16)?;
     let sql = "DELETE FROM idempotency WHERE (principal, key) IN (SELECT principal, key FROM idempotency \
         INDEXED BY idempotency_expires WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)";
-    fetch(connection, sql, arguments).await?;
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(batch.now.0)?;
+    arguments.add_count(2 * new.len() as u64 + 16)?;
     let bind = |arguments: &mut Arguments, items: &[(&IdempotencyClaim, Made)], size: usize| {
         for (claim, made) in items {
             arguments.add(claim.principal.clone())?;
@@ -128,5 +130,5 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch, keys
         }
         arguments.pad((size - items.len()) * 6)
     };
-    KEYS.run(connection, &new, bind).await.map(drop)
+    transaction.queue(&KEYS, &new, bind).await
 }

@@ -1,10 +1,9 @@
 //! Lines of logs: one row a chunk.
 
-use sqlx::SqliteConnection;
-
 use super::{
     log_reads::{self, body},
-    statement::{Arguments, Part, Statement, fetch, json_array},
+    statement::{Arguments, Part, Statement, json_array},
+    transaction::Transaction,
 };
 use crate::{domain::LogChunk, store::Batch};
 
@@ -19,7 +18,7 @@ static CHUNKS: Statement = Statement::new(&[
 ]);
 
 /// Writes the log chunks of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<(), sqlx::Error> {
     let chunks: Vec<&LogChunk> = batch.logs.iter().filter(|chunk| !chunk.lines.is_empty()).collect();
     if chunks.is_empty() {
         return Ok(());
@@ -35,33 +34,33 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
         }
         arguments.pad((size - items.len()) * 5)
     };
-    CHUNKS.run(connection, &chunks, bind).await?;
+    transaction.queue(&CHUNKS, &chunks, bind).await?;
     if chunks.iter().any(|chunk| chunk.keep_from > 1) {
-        trim(connection, &chunks).await?;
+        trim(transaction, &chunks).await?;
     }
     if chunks.iter().any(|chunk| chunk.dropped > 0) {
-        count_losses(connection, &chunks).await?;
+        count_losses(transaction, &chunks).await?;
     }
     Ok(())
 }
 
 /// Deletes the chunks that no longer fit. A chunk goes as a whole, once all its lines may go.
-async fn trim(connection: &mut SqliteConnection, chunks: &[&LogChunk]) -> Result<(), sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(json_array(chunks.iter().map(|chunk| chunk.instance)))?;
-    arguments.add(json_array(chunks.iter().map(|chunk| chunk.keep_from)))?;
+async fn trim(transaction: &mut Transaction<'_>, chunks: &[&LogChunk]) -> Result<(), sqlx::Error> {
     let sql = "DELETE FROM logs WHERE chunk IN (SELECT l.chunk FROM json_each(?) n JOIN json_each(?) k \
         ON k.key = n.key CROSS JOIN logs l INDEXED BY logs_window ON l.number = n.value AND l.first < k.value \
         WHERE l.last < k.value)";
-    fetch(connection, sql, arguments).await.map(drop)
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(json_array(chunks.iter().map(|chunk| chunk.instance)))?;
+    arguments.add(json_array(chunks.iter().map(|chunk| chunk.keep_from)))?;
+    Ok(())
 }
 
-async fn count_losses(connection: &mut SqliteConnection, chunks: &[&LogChunk]) -> Result<(), sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(json_array(chunks.iter().map(|chunk| chunk.instance)))?;
-    arguments.add(json_array(chunks.iter().map(|chunk| chunk.dropped)))?;
+async fn count_losses(transaction: &mut Transaction<'_>, chunks: &[&LogChunk]) -> Result<(), sqlx::Error> {
     let sql = "INSERT INTO log_losses (number, dropped) SELECT n.value, max(d.value) FROM json_each(?) n \
         JOIN json_each(?) d ON d.key = n.key JOIN instances i ON i.number = n.value WHERE d.value > 0 GROUP BY n.value \
         ON CONFLICT (number) DO UPDATE SET dropped = max(dropped, excluded.dropped)";
-    fetch(connection, sql, arguments).await.map(drop)
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(json_array(chunks.iter().map(|chunk| chunk.instance)))?;
+    arguments.add(json_array(chunks.iter().map(|chunk| chunk.dropped)))?;
+    Ok(())
 }

@@ -27,6 +27,7 @@ mod settings;
 mod starts;
 mod statement;
 mod stops;
+mod transaction;
 
 use std::{
     fs::File,

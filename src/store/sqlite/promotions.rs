@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::{
     codec::{json_column, shared},
-    statement::{Arguments, Part, Statement, count, fetch},
+    statement::{Arguments, Part, Statement, count},
+    transaction::Transaction,
 };
 use crate::{
     domain::{ErrorKind, InstanceError, Micros, duration::Seconds},
@@ -28,21 +29,21 @@ static EXPIRE: Statement = Statement::new(&[
 
 /// Fails what waited too long, then makes ready what is due. Answers the failed and the tasks of the others.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
 ) -> Result<(Vec<Expired>, Vec<Arc<str>>), sqlx::Error> {
-    let expired = expire(connection, batch).await?;
-    let promoted = promote(connection, batch.now).await?;
+    let expired = expire(transaction, batch).await?;
+    let promoted = promote(transaction, batch.now).await?;
     Ok((expired, promoted))
 }
 
-async fn expire(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<Expired>, sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(batch.now.0)?;
-    arguments.add(MOST)?;
+async fn expire(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<Expired>, sqlx::Error> {
     let sql = "SELECT number, queue_timeout FROM instances INDEXED BY instances_expiring WHERE status = 0 \
         AND attempt = 0 AND queue_deadline IS NOT NULL AND queue_deadline <= ? ORDER BY queue_deadline LIMIT ?";
-    let rows = fetch(connection, sql, arguments).await?;
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(batch.now.0)?;
+    arguments.add(MOST)?;
+    let rows = transaction.run().await?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -62,7 +63,7 @@ async fn expire(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<
         arguments.add_count(batch.number)?;
         arguments.add(batch.now.0)
     };
-    let rows = EXPIRE.run(connection, &expired, bind).await?;
+    let rows = transaction.fetch(&EXPIRE, &expired, bind).await?;
     let versions = rows
         .iter()
         .map(|row| Ok((count(row, 0)?, count(row, 1)?)))
@@ -82,26 +83,27 @@ fn error(timeout: Duration) -> Result<InstanceError, sqlx::Error> {
     })
 }
 
-async fn promote(connection: &mut SqliteConnection, now: Micros) -> Result<Vec<Arc<str>>, sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(now.0)?;
-    arguments.add(MOST)?;
+async fn promote(transaction: &mut Transaction<'_>, now: Micros) -> Result<Vec<Arc<str>>, sqlx::Error> {
     // Nobody can see this change, so that it is no new version.
     let sql = "UPDATE instances SET ready = 1 WHERE number IN (SELECT number FROM instances \
         INDEXED BY instances_scheduled WHERE status = 0 AND ready = 0 AND run_at <= ? ORDER BY run_at LIMIT ?) \
         RETURNING task_id";
-    let rows = fetch(connection, sql, arguments).await?;
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(now.0)?;
+    arguments.add(MOST)?;
+    let rows = transaction.run().await?;
     let tasks = rows.iter().map(|row| shared(row, 0)).collect::<Result<BTreeSet<_>, _>>()?;
     Ok(tasks.into_iter().collect())
 }
 
 /// When the next instance becomes due or has waited too long.
-pub(super) async fn next_due(connection: &mut SqliteConnection) -> Result<Option<Micros>, sqlx::Error> {
+pub(super) async fn next_due(transaction: &mut Transaction<'_>) -> Result<Option<Micros>, sqlx::Error> {
     let sql = "SELECT min(due) FROM (\
         SELECT min(run_at) AS due FROM instances INDEXED BY instances_scheduled WHERE status = 0 AND ready = 0 \
         UNION ALL SELECT min(queue_deadline) FROM instances INDEXED BY instances_expiring \
         WHERE status = 0 AND attempt = 0 AND queue_deadline IS NOT NULL)";
-    let rows = fetch(connection, sql, Arguments::default()).await?;
+    transaction.queue_fixed(sql).await?;
+    let rows = transaction.run().await?;
     match rows.first() {
         Some(row) => Ok(row.try_get::<Option<i64>, _>(0)?.map(Micros)),
         None => Ok(None),

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::{
     codec::json_column,
     finishes::write_outputs,
-    statement::{Arguments, Part, Statement, count, fetch, json_array, rounds},
+    statement::{Arguments, Part, Statement, count, json_array, rounds},
+    transaction::Transaction,
 };
 use crate::store::{Batch, Report, Written};
 
@@ -26,12 +27,12 @@ static REPORTS: Statement = Statement::new(&[
 ]);
 
 /// Writes the reports of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<Written>, sqlx::Error> {
+pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<Written>, sqlx::Error> {
     let mut outcomes = vec![None; batch.reports.len()];
     for round in rounds(&batch.reports, |report| report.instance) {
         let items: Vec<&Report> = round.iter().map(|index| &batch.reports[*index]).collect();
-        write_outputs(connection, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
-        let applied = write_instances(connection, batch, &items).await?;
+        write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
             outcomes[index] =
                 applied.get(&batch.reports[index].instance).map(|version| Written::Applied { version: *version });
@@ -41,7 +42,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
         return Ok(outcomes.into_iter().flatten().collect());
     }
     let refused = batch.reports.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
-    let statuses = statuses(connection, refused.map(|(report, _)| report.instance)).await?;
+    let statuses = statuses(transaction, refused.map(|(report, _)| report.instance)).await?;
     let outcome = |(report, outcome): (&Report, Option<Written>)| {
         outcome.unwrap_or_else(|| match statuses.get(&report.instance) {
             None => Written::NotFound,
@@ -53,7 +54,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
 }
 
 async fn write_instances(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     reports: &[&Report],
 ) -> Result<HashMap<u64, u64>, sqlx::Error> {
@@ -71,18 +72,18 @@ async fn write_instances(
         arguments.add_count(batch.number)?;
         arguments.add(batch.now.0)
     };
-    let rows = REPORTS.run(connection, reports, bind).await?;
+    let rows = transaction.fetch(&REPORTS, reports, bind).await?;
     rows.iter().map(|row| Ok((count(row, 0)?, count(row, 1)?))).collect()
 }
 
 /// The status of each of these instances that exists.
 pub(super) async fn statuses(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     instances: impl Iterator<Item = u64>,
 ) -> Result<HashMap<u64, i64>, sqlx::Error> {
-    let mut arguments = Arguments::default();
-    arguments.add(json_array(instances))?;
     let sql = "SELECT number, status FROM instances WHERE number IN (SELECT value FROM json_each(?))";
-    let rows = fetch(connection, sql, arguments).await?;
+    let arguments = transaction.queue_fixed(sql).await?;
+    arguments.add(json_array(instances))?;
+    let rows = transaction.run().await?;
     rows.iter().map(|row| Ok((count(row, 0)?, row.try_get(1)?))).collect()
 }

@@ -1,12 +1,11 @@
 //! New instances: numbered here, for this is the only writer, so that an insert need not answer anything.
 
-use sqlx::SqliteConnection;
-
 use super::{
     codec::{duration_column, json_column, workload_code},
     commit::Sequence,
     created, idempotency,
     statement::{Arguments, Part, Statement},
+    transaction::Transaction,
 };
 use crate::{
     domain::{Labels, Micros},
@@ -59,11 +58,11 @@ static LABELS: Statement = Statement::new(&[
 
 /// Numbers the instances of `batch` that are new, and says what becomes of each start.
 pub(super) async fn plan<'a>(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &'a Batch,
     sequence: &mut Sequence,
 ) -> Result<Planned<'a>, sqlx::Error> {
-    let known = idempotency::look_up(connection, batch).await?;
+    let known = idempotency::look_up(transaction, batch).await?;
     let mut planned = Planned { outcomes: Vec::with_capacity(batch.starts.len()), new: Vec::new() };
     let mut keys = idempotency::Keys::new(known);
     for (index, start) in batch.starts.iter().enumerate() {
@@ -80,16 +79,16 @@ pub(super) async fn plan<'a>(
         }
         planned.outcomes.push(StartOutcome::Created { numbers: (first..=sequence.last_number).collect() });
     }
-    idempotency::write(connection, batch, keys).await?;
+    idempotency::write(transaction, batch, keys).await?;
     if let Some(first) = planned.new.first() {
-        created::follow_clock(connection, batch.now, first.number, sequence).await?;
+        created::follow_clock(transaction, batch.now, first.number, sequence).await?;
     }
     Ok(planned)
 }
 
 /// Inserts the planned instances.
 pub(super) async fn write(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     batch: &Batch,
     new: &[New<'_>],
 ) -> Result<(), sqlx::Error> {
@@ -112,7 +111,7 @@ pub(super) async fn write(
         }
         arguments.pad((size - items.len()) * 2)
     };
-    INSTANCES.run(connection, new, bind).await?;
+    transaction.queue(&INSTANCES, new, bind).await?;
     let labels: Vec<(&str, &str, u64)> =
         new.iter().flat_map(|new| new.instance.labels.iter().map(|(key, value)| (key, value, new.number))).collect();
     if labels.is_empty() {
@@ -126,7 +125,7 @@ pub(super) async fn write(
         }
         arguments.pad((size - items.len()) * 3)
     };
-    LABELS.run(connection, &labels, bind).await.map(drop)
+    transaction.queue(&LABELS, &labels, bind).await
 }
 
 fn bind_instance(arguments: &mut Arguments, new: &New<'_>) -> Result<(), sqlx::Error> {

@@ -37,30 +37,13 @@ impl Statement {
         Statement { parts, built: [const { OnceLock::new() }; SIZES.len()] }
     }
 
-    /// Runs it over `items`, at most 256 at a time. `bind` binds the items it is given, then pads up to the size that
-    /// it is told. Answers all rows that came back.
-    pub(super) async fn run<T>(
-        &'static self,
-        connection: &mut SqliteConnection,
-        items: &[T],
-        bind: impl Fn(&mut Arguments, &[T], usize) -> Result<(), sqlx::Error>,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let mut rows = Vec::new();
-        for items in items.chunks(SIZES[SIZES.len() - 1]) {
-            let (sql, size) = self.sized(items.len());
-            let mut arguments = Arguments::default();
-            bind(&mut arguments, items, size)?;
-            let more = fetch(connection, sql, arguments).await?;
-            if rows.is_empty() {
-                rows = more;
-            } else {
-                rows.extend(more);
-            }
-        }
-        Ok(rows)
+    /// `items` in as many parts as it takes runs, at most 256 in each.
+    pub(super) fn chunks<'i, T>(&self, items: &'i [T]) -> std::slice::Chunks<'i, T> {
+        items.chunks(SIZES[SIZES.len() - 1])
     }
 
-    fn sized(&'static self, rows: usize) -> (&'static str, usize) {
+    /// Its text for so many rows, and the size that this text is for.
+    pub(super) fn sized(&'static self, rows: usize) -> (&'static str, usize) {
         let index = SIZES.iter().position(|size| rows <= *size).unwrap_or(SIZES.len() - 1);
         let size = SIZES[index];
         (self.built[index].get_or_init(|| build(self.parts, size)), size)

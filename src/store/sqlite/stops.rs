@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 use super::{
     reports::statuses,
     statement::{Arguments, Part, Statement, count, rounds},
+    transaction::Transaction,
 };
 use crate::store::{Batch, Stop, StopOutcome};
 
@@ -28,7 +29,7 @@ static STOPS: Statement = Statement::new(&[
 ]);
 
 /// Writes the stops of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<StopOutcome>, sqlx::Error> {
+pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<StopOutcome>, sqlx::Error> {
     let mut outcomes = vec![None; batch.stops.len()];
     for round in rounds(&batch.stops, |stop| stop.instance) {
         let items: Vec<&Stop> = round.iter().map(|index| &batch.stops[*index]).collect();
@@ -44,7 +45,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
             arguments.add_count(batch.number)?;
             arguments.add(batch.now.0)
         };
-        let rows = STOPS.run(connection, &items, bind).await?;
+        let rows = transaction.fetch(&STOPS, &items, bind).await?;
         let applied: HashMap<u64, StopOutcome> = rows
             .iter()
             .map(|row| {
@@ -64,7 +65,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
         return Ok(outcomes.into_iter().flatten().collect());
     }
     let refused = batch.stops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
-    let statuses = statuses(connection, refused.map(|(stop, _)| stop.instance)).await?;
+    let statuses = statuses(transaction, refused.map(|(stop, _)| stop.instance)).await?;
     let outcome = |(stop, outcome): (&Stop, Option<StopOutcome>)| {
         outcome.unwrap_or_else(|| match statuses.get(&stop.instance) {
             None => StopOutcome::NotFound,
