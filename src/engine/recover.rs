@@ -30,6 +30,7 @@ pub async fn settle(store: &dyn Store, number: u64, node: &Arc<str>) -> Result<u
         Finish {
             instance: summary.number,
             attempt: summary.attempt,
+            expected: None,
             unless_stopped,
             if_stopped,
             progress: None,

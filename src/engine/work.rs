@@ -23,6 +23,8 @@ pub struct FinishUnit {
     pub item: FinishItem,
     /// The reports that are folded in.
     pub report: TakenReport,
+    /// The version of the instance, where no stop was requested.
+    pub expected: Option<u64>,
 }
 
 /// A report on its way.
@@ -79,7 +81,9 @@ impl Units {
                 units.logs.push(LogUnit { attempt: Arc::clone(&attempt), chunk });
             }
             let report = attempt.take_report(now);
-            units.finishes.push(FinishUnit { item, report });
+            let image = images.by_number(attempt.number);
+            let expected = image.filter(|image| image.stop.is_none()).map(|image| image.version);
+            units.finishes.push(FinishUnit { item, report, expected });
         }
         for attempt in work.reports {
             if attempt.has_ended() && units.finishes.iter().any(|unit| Arc::ptr_eq(&unit.item.attempt, &attempt)) {
@@ -132,6 +136,7 @@ impl Units {
             Finish {
                 instance: unit.item.attempt.number,
                 attempt: unit.item.attempt.attempt,
+                expected: unit.expected,
                 unless_stopped: unit.item.unless_stopped.clone(),
                 if_stopped: unit.item.if_stopped.clone(),
                 progress: patch.progress.clone(),

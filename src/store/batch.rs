@@ -73,6 +73,9 @@ pub struct Finish {
     pub instance: u64,
     /// The attempt that ended: the fence.
     pub attempt: u32,
+    /// The version that the instance is believed to have, without a stop. A hint, which the store verifies: where it
+    /// is right, nothing need be read back.
+    pub expected: Option<u64>,
     /// What becomes of the instance when no stop was requested.
     pub unless_stopped: Ending,
     /// What becomes of it when one was.

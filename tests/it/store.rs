@@ -28,7 +28,7 @@ macro_rules! store_tests {
                     a_task_without_room_costs_its_neighbours_nothing, more_rooms_than_one_statement_takes,
                     a_room_without_older_ones_takes_the_new_ones, an_older_instance_goes_before_a_new_one, a_new_instance_of_higher_priority_goes_first,
                     nothing_is_claimed_without_slots, a_claim_begins_the_attempt_afresh;
-                finishes: a_finish_takes_the_ending_of_the_row, a_finish_of_another_attempt_is_fenced,
+                finishes: a_finish_takes_the_ending_of_the_row, what_a_finish_expects_is_a_hint, hundreds_of_expected_finishes_beside_starts, a_finish_of_another_attempt_is_fenced,
                     terminal_is_final, output_and_terminal_status_come_together, a_failed_attempt_waits_for_its_retry,
                     a_finish_and_the_claim_of_its_retry_in_one_batch, finished_is_never_before_started,
                     two_finishes_of_one_attempt_apply_once, a_finish_clears_the_output, the_last_progress_stays,

@@ -106,15 +106,23 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
         writer.sequence = settle(connection).await?;
     }
     writer.in_transaction = true;
-    let mut sequence = writer.sequence;
-    let mut transaction = Transaction::begin(connection, &mut writer.texts);
-    let error = match sections(&mut transaction, batch, &mut sequence).await {
-        Ok(committed) => {
-            writer.in_transaction = false;
-            writer.sequence = sequence;
-            return Ok(committed);
+    let mut finishes = if finishes::may_expect(batch) { Finishes::AsExpected } else { Finishes::AsFound };
+    let error = loop {
+        let mut sequence = writer.sequence;
+        let mut transaction = Transaction::begin(connection, &mut writer.texts);
+        match sections(&mut transaction, batch, finishes, &mut sequence).await {
+            Ok(committed) => {
+                writer.in_transaction = false;
+                writer.sequence = sequence;
+                return Ok(committed);
+            }
+            // Somebody stopped it meanwhile, or the attempt is over: the same again, reading what became of each.
+            Err(_) if transaction.missed_expectation() => {
+                finishes = Finishes::AsFound;
+                roll_back(connection).await?;
+            }
+            Err(error) => break fault::of_commit(error, transaction.stage()),
         }
-        Err(error) => fault::of_commit(error, transaction.stage()),
     };
     if matches!(error, CommitError::Fatal(_)) {
         // Whatever a rollback did now, nobody could trust it.
@@ -139,13 +147,26 @@ async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError>
     }
 }
 
+/// How finishes are written.
+#[derive(Clone, Copy)]
+enum Finishes {
+    /// Each finds its instance as it is believed to be, or the transaction fails.
+    AsExpected,
+    /// Each row tells what became of it.
+    AsFound,
+}
+
 async fn sections(
     transaction: &mut Transaction<'_>,
     batch: &Batch,
+    finishes: Finishes,
     sequence: &mut Sequence,
 ) -> Result<Committed, sqlx::Error> {
     log_writes::write(transaction, batch).await?;
-    let finishes = finishes::write(transaction, batch).await?;
+    let finishes = match finishes {
+        Finishes::AsExpected => finishes::write_expected(transaction, batch).await?,
+        Finishes::AsFound => finishes::write(transaction, batch).await?,
+    };
     let reports = reports::write(transaction, batch).await?;
     let stops = stops::write(transaction, batch).await?;
     let (expired, promoted) =

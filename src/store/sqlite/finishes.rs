@@ -63,7 +63,60 @@ static FINISHES: Statement = Statement::new(&[
     ),
 ]);
 
-/// Writes the finishes of `batch`.
+/// The common case of [`FINISHES`]: nothing is read back.
+static EXPECTED: Statement = Statement::new(&[
+    Part::Text("WITH v(number, attempt, progress, message, status, error, run_at, version) AS (VALUES "),
+    Part::Rows(8),
+    Part::Text(
+        ") UPDATE instances SET status = v.status, error = v.error, \
+         finished_at = iif(v.status >= 2, max(?, started_at), NULL), \
+         run_at = coalesce(v.run_at, instances.run_at), ready = coalesce(v.run_at <= ?, 0), \
+         progress = coalesce(v.progress, instances.progress), \
+         message = iif(v.progress IS NULL, instances.message, v.message), \
+         version = v.version + 1, batch = ?, updated_at = ? \
+         FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
+         AND instances.version = v.version AND stop_requested_at IS NULL",
+    ),
+]);
+
+/// Whether everything in `batch` may be written as if each finish found its instance as expected.
+pub(super) fn may_expect(batch: &Batch) -> bool {
+    !batch.finishes.is_empty()
+        && batch.finishes.iter().all(|finish| finish.expected.is_some())
+        && rounds(&batch.finishes, |finish| finish.instance).len() == 1
+}
+
+/// Writes the finishes of `batch` as expected. Where one is not, the transaction fails with
+/// [`Transaction::missed_expectation`] and is to be begun anew.
+pub(super) async fn write_expected(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+) -> Result<Vec<FinishOutcome>, sqlx::Error> {
+    let items: Vec<&Finish> = batch.finishes.iter().collect();
+    write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+    write_attempts(transaction, batch.now, &items).await?;
+    let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
+        for finish in items {
+            bind_finish(arguments, finish)?;
+            bind_ending(arguments, &finish.unless_stopped)?;
+            arguments.add_count(finish.expected.unwrap_or(0))?;
+        }
+        arguments.pad((size - items.len()) * 8)?;
+        arguments.add(batch.now.0)?;
+        arguments.add(batch.now.0)?;
+        arguments.add_count(batch.number)?;
+        arguments.add(batch.now.0)
+    };
+    for items in EXPECTED.chunks(&items) {
+        transaction.queue(&EXPECTED, items, bind).await?;
+        transaction.expect_changes(items.len()).await?;
+    }
+    let applied =
+        |finish: &Finish| FinishOutcome::Applied { version: finish.expected.unwrap_or(0) + 1, stopped: false };
+    Ok(batch.finishes.iter().map(applied).collect())
+}
+
+/// Writes the finishes of `batch`, whatever became of their instances.
 pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let mut outcomes = vec![FinishOutcome::Fenced; batch.finishes.len()];
     for round in rounds(&batch.finishes, |finish| finish.instance) {
@@ -169,24 +222,9 @@ async fn write_instances(
 ) -> Result<HashMap<u64, (u64, bool)>, sqlx::Error> {
     let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
         for finish in items {
-            arguments.add_count(finish.instance)?;
-            arguments.add(finish.attempt)?;
-            arguments.add(finish.progress.as_ref().map(|progress| progress.value()))?;
-            arguments.add(finish.progress.as_ref().and_then(|progress| progress.message.clone()))?;
-            for ending in [&finish.unless_stopped, &finish.if_stopped] {
-                match &ending.then {
-                    Then::Done(outcome) => {
-                        arguments.add(status_code(outcome.status()))?;
-                        arguments.add(outcome.error().map(json_column).transpose()?)?;
-                        arguments.pad(1)?;
-                    }
-                    Then::Again { run_at } => {
-                        arguments.add(status_code(Status::Pending))?;
-                        arguments.pad(1)?;
-                        arguments.add(run_at.0)?;
-                    }
-                }
-            }
+            bind_finish(arguments, finish)?;
+            bind_ending(arguments, &finish.unless_stopped)?;
+            bind_ending(arguments, &finish.if_stopped)?;
         }
         arguments.pad((size - items.len()) * 10)?;
         arguments.add(batch.now.0)?;
@@ -197,4 +235,26 @@ async fn write_instances(
     };
     let rows = transaction.fetch(&FINISHES, finishes, bind).await?;
     rows.iter().map(|row| Ok((count(row, 0)?, (count(row, 1)?, row.try_get(2)?)))).collect()
+}
+
+fn bind_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), sqlx::Error> {
+    arguments.add_count(finish.instance)?;
+    arguments.add(finish.attempt)?;
+    arguments.add(finish.progress.as_ref().map(|progress| progress.value()))?;
+    arguments.add(finish.progress.as_ref().and_then(|progress| progress.message.clone()))
+}
+
+fn bind_ending(arguments: &mut Arguments, ending: &Ending) -> Result<(), sqlx::Error> {
+    match &ending.then {
+        Then::Done(outcome) => {
+            arguments.add(status_code(outcome.status()))?;
+            arguments.add(outcome.error().map(json_column).transpose()?)?;
+            arguments.pad(1)
+        }
+        Then::Again { run_at } => {
+            arguments.add(status_code(Status::Pending))?;
+            arguments.pad(1)?;
+            arguments.add(run_at.0)
+        }
+    }
 }

@@ -74,9 +74,16 @@ pub(super) struct Transaction<'c> {
     arguments: Arguments,
     /// Whether a statement over many rows is among them.
     large: bool,
+    /// How many statements stand in line before each expectation.
+    expectations: Vec<usize>,
+    missed_expectation: bool,
     /// Where the last trip ended.
     stage: Stage,
 }
+
+/// Fails, by text that is no JSON, unless the statement before it changed so many rows: SQLite raises errors of our
+/// own in triggers only.
+const EXPECT_CHANGES: &str = "SELECT json('') WHERE changes() <> ?";
 
 impl<'c> Transaction<'c> {
     /// A transaction that takes the write lock with its first statement: a lock taken later is refused at once where
@@ -88,6 +95,8 @@ impl<'c> Transaction<'c> {
             queued: vec![Piece("BEGIN IMMEDIATE")],
             arguments: Arguments::default(),
             large: false,
+            expectations: Vec::new(),
+            missed_expectation: false,
             stage: Stage::Statement,
         }
     }
@@ -143,6 +152,18 @@ impl<'c> Transaction<'c> {
         Ok(&mut self.arguments)
     }
 
+    /// Lets the transaction fail unless the statement put in line last changes so many rows.
+    pub(super) async fn expect_changes(&mut self, rows: usize) -> Result<(), sqlx::Error> {
+        self.expectations.push(statements(&self.queued));
+        self.queued.push(Piece(EXPECT_CHANGES));
+        self.arguments.add_count(rows as u64)
+    }
+
+    /// Whether the transaction failed for what [`Transaction::expect_changes`] asked.
+    pub(super) fn missed_expectation(&self) -> bool {
+        self.missed_expectation
+    }
+
     /// Runs what stands in line and commits.
     pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         self.queued.push(Piece(COMMIT));
@@ -158,7 +179,9 @@ impl<'c> Transaction<'c> {
     pub(super) async fn run(&mut self) -> Result<Vec<SqliteRow>, sqlx::Error> {
         let commits = self.queued.last().is_some_and(|piece| piece.0 == COMMIT);
         let text = self.texts.joined(&self.queued);
+        let statements = statements(&self.queued);
         self.queued.clear();
+        let expectations = std::mem::take(&mut self.expectations);
         self.large = false;
         let arguments = std::mem::take(&mut self.arguments).into_inner();
         let mut rows = Vec::new();
@@ -175,10 +198,17 @@ impl<'c> Transaction<'c> {
                 }
             }
         };
-        // No text of ours holds a semicolon but between statements.
-        if outcome.is_err() && commits && done == text.matches("; ").count() {
-            self.stage = Stage::Commit;
+        if outcome.is_err() {
+            self.missed_expectation = expectations.contains(&done);
+            if commits && done + 1 == statements {
+                self.stage = Stage::Commit;
+            }
         }
         outcome.map(|()| rows)
     }
+}
+
+/// How many statements `pieces` are. No text of ours holds a semicolon but between statements.
+fn statements(pieces: &[Piece]) -> usize {
+    pieces.iter().map(|piece| 1 + piece.0.bytes().filter(|byte| *byte == b';').count()).sum()
 }

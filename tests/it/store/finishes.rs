@@ -23,6 +23,51 @@ pub async fn a_finish_takes_the_ending_of_the_row(scene: &Scene) {
     assert_eq!(scene.get(stopped).await.phase, done(Outcome::Cancelled));
 }
 
+pub async fn what_a_finish_expects_is_a_hint(scene: &Scene) {
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        numbers.push(scene.running(new("a")).await);
+    }
+    let [plain, stopped, changed, over] = numbers[..] else { panic!("four") };
+    let deadline = scene.now();
+    scene.commit(|batch| batch.stops.push(stop(stopped, deadline))).await;
+    let mut told = report(changed, 1);
+    told.progress = Some(Progress::new(0.5, None).unwrap());
+    scene.commit(|batch| batch.reports.push(told)).await;
+    scene.commit(|batch| batch.finishes.push(finish(over, 1))).await;
+
+    let as_expected = |number| Finish { expected: Some(1), output: Some(Some(json("{}"))), ..finish(number, 1) };
+    let alone = scene.commit(|batch| batch.finishes = vec![as_expected(plain)]).await;
+    assert_eq!(alone.finishes, [applied(2)]);
+    let late = vec![as_expected(stopped), as_expected(changed), as_expected(over), as_expected(999)];
+    let committed = scene.commit(|batch| batch.finishes = late).await;
+    let fenced = FinishOutcome::Fenced;
+    let stopped_now = FinishOutcome::Applied { version: 3, stopped: true };
+    assert_eq!(committed.finishes, [stopped_now, applied(3), fenced, fenced]);
+    assert_eq!(scene.get(plain).await.version, 2);
+    assert_eq!(scene.get(changed).await.progress.value(), 0.5);
+    assert_eq!(scene.get(stopped).await.status(), Status::Cancelled);
+    assert_eq!(scene.get(over).await.output, None);
+}
+
+pub async fn hundreds_of_expected_finishes_beside_starts(scene: &Scene) {
+    let mut numbers = Vec::new();
+    for _ in 0..300 {
+        numbers.push(scene.running(new("a")).await);
+    }
+    let committed = scene
+        .commit(|batch| {
+            batch.finishes = numbers.iter().map(|number| Finish { expected: Some(1), ..finish(*number, 1) }).collect();
+            batch.starts.push(one(new("a")));
+        })
+        .await;
+    assert_eq!(committed.finishes, vec![applied(2); 300]);
+    for number in numbers {
+        assert_eq!(scene.get(number).await.status(), Status::Completed);
+    }
+    assert_eq!(committed.starts.len(), 1);
+}
+
 pub async fn a_finish_of_another_attempt_is_fenced(scene: &Scene) {
     let number = scene.running(retried("a")).await;
     let waiting = scene.pending(new("b")).await;

@@ -199,6 +199,7 @@ pub fn finish_as(instance: u64, attempt: u32, ending: Ending) -> Finish {
     Finish {
         instance,
         attempt,
+        expected: None,
         unless_stopped: ending,
         if_stopped: cancelled(),
         progress: None,
