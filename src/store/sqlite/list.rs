@@ -60,11 +60,36 @@ impl Select {
                 self.sql.push_str(" UNION ALL ");
             }
             self.sql.push_str("SELECT * FROM (");
-            self.arm(query, Some(*status))?;
-            self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
+            match query.task_id {
+                Some(_) => {
+                    self.arm(query, Some(*status))?;
+                    self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
+                }
+                None => {
+                    self.arm_of_all_tasks(query, *status, limit)?;
+                    self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
+                }
+            }
             self.arguments.add_count(limit)?;
         }
         self.sql.push_str(") ORDER BY number DESC LIMIT ?");
+        self.arguments.add_count(limit)
+    }
+
+    /// The newest of each task that has some in this status, from task to task along the index.
+    fn arm_of_all_tasks(&mut self, query: &InstanceQuery, status: Status, limit: u64) -> Result<(), sqlx::Error> {
+        self.sql.push_str(&format!(
+            "WITH RECURSIVE t(task_id) AS (\
+             SELECT min(task_id) FROM instances INDEXED BY instances_status WHERE status = ? \
+             UNION ALL SELECT (SELECT min(n.task_id) FROM instances n INDEXED BY instances_status WHERE n.status = ? \
+             AND n.task_id > t.task_id) FROM t WHERE t.task_id IS NOT NULL) \
+             SELECT {SUMMARY_COLUMNS} FROM t CROSS JOIN instances i ON i.number IN (\
+             SELECT i.number FROM instances i INDEXED BY instances_status WHERE i.task_id = t.task_id"
+        ));
+        self.arguments.add(status_code(status))?;
+        self.arguments.add(status_code(status))?;
+        self.filters(query, Some(status))?;
+        self.sql.push_str(" ORDER BY i.number DESC LIMIT ?) WHERE t.task_id IS NOT NULL");
         self.arguments.add_count(limit)
     }
 
@@ -90,9 +115,8 @@ impl Select {
             }
             None => {
                 self.sql.push_str(match (status, &query.task_id) {
-                    (Some(_), _) => "instances i INDEXED BY instances_status WHERE true",
-                    (None, Some(_)) => "instances i INDEXED BY instances_task WHERE true",
-                    (None, None) => "instances i WHERE true",
+                    (Some(_), Some(_)) => "instances i INDEXED BY instances_status WHERE true",
+                    _ => "instances i WHERE true",
                 });
             }
         }
@@ -149,14 +173,18 @@ impl Select {
     }
 }
 
-/// The statuses along which to walk; none where another index leads.
+/// The statuses along which to walk; none where the labels lead, or all instances are wanted.
 fn arms(query: &InstanceQuery) -> Vec<Status> {
+    if !query.labels.is_empty() {
+        return Vec::new();
+    }
     let mut arms = query.statuses.clone();
     arms.sort_unstable();
     arms.dedup();
-    // Among the instances of one task most are completed: then its own index finds them sooner. The others are few.
-    let task_leads = query.task_id.is_some() && arms.contains(&Status::Completed);
-    if task_leads || !query.labels.is_empty() || arms.len() == Status::ALL.len() {
+    if arms.is_empty() && query.task_id.is_some() {
+        arms = Status::ALL.to_vec();
+    }
+    if query.task_id.is_none() && arms.len() == Status::ALL.len() {
         arms.clear();
     }
     arms
