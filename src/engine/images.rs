@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::fast::RandomState;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -31,8 +32,8 @@ pub struct Images {
 
 #[derive(Default)]
 struct Inner {
-    entries: HashMap<u64, Entry>,
-    numbers: HashMap<Uuid, u64>,
+    entries: HashMap<u64, Entry, RandomState>,
+    numbers: HashMap<Uuid, u64, RandomState>,
     /// Changed entries in order, to be dropped when there are too many; with the bytes each was counted for.
     recent: VecDeque<(u64, usize)>,
     recent_bytes: usize,

@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -125,6 +128,9 @@ pub struct Work {
 /// The queues.
 pub struct Lanes {
     inner: Mutex<Inner>,
+    /// How many starts wait, and their bytes. Changed under the lock, read without it by every request.
+    start_rows: AtomicUsize,
+    start_bytes: AtomicUsize,
     wake: Arc<Notify>,
 }
 
@@ -135,8 +141,6 @@ struct Inner {
     urgent: usize,
     stops: VecDeque<StopItem>,
     starts: VecDeque<StartItem>,
-    start_rows: usize,
-    start_bytes: usize,
     reports: VecDeque<(Instant, Arc<Attempt>)>,
     logs: VecDeque<(Instant, Arc<Attempt>)>,
     closed: bool,
@@ -162,7 +166,7 @@ pub const PATIENCE: Duration = Duration::from_millis(5);
 impl Lanes {
     /// Empty lanes; `wake` wakes the ledger.
     pub fn new(wake: Arc<Notify>) -> Self {
-        Lanes { inner: Mutex::default(), wake }
+        Lanes { inner: Mutex::default(), start_rows: AtomicUsize::new(0), start_bytes: AtomicUsize::new(0), wake }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -176,13 +180,12 @@ impl Lanes {
 
     /// How many starts wait.
     pub fn start_rows(&self) -> usize {
-        self.lock().start_rows
+        self.start_rows.load(Relaxed)
     }
 
     /// Whether another start would be taken.
     pub fn has_room(&self) -> bool {
-        let inner = self.lock();
-        inner.start_rows < START_ROWS && inner.start_bytes < START_BYTES
+        self.start_rows.load(Relaxed) < START_ROWS && self.start_bytes.load(Relaxed) < START_BYTES
     }
 
     /// Puts a start in line; gives it back if there is no room or the ledger has ended.
@@ -194,12 +197,13 @@ impl Lanes {
         let rows = item.start.instances.len();
         // A request larger than the whole lane must still be able to pass an empty one.
         let room = inner.starts.is_empty()
-            || (inner.start_rows + rows <= START_ROWS && inner.start_bytes + item.bytes <= START_BYTES);
+            || (self.start_rows.load(Relaxed) + rows <= START_ROWS
+                && self.start_bytes.load(Relaxed) + item.bytes <= START_BYTES);
         if inner.closed || !room {
             return Err(Box::new(item));
         }
-        inner.start_rows += rows;
-        inner.start_bytes += item.bytes;
+        self.start_rows.fetch_add(rows, Relaxed);
+        self.start_bytes.fetch_add(item.bytes, Relaxed);
         inner.starts.push_back(item);
         drop(inner);
         self.wake();
@@ -311,8 +315,8 @@ impl Lanes {
             }
             let Some(item) = inner.starts.pop_front() else { break };
             (rows, bytes) = (rows + more_rows, bytes + more_bytes);
-            inner.start_rows -= more_rows;
-            inner.start_bytes -= more_bytes;
+            self.start_rows.fetch_sub(more_rows, Relaxed);
+            self.start_bytes.fetch_sub(more_bytes, Relaxed);
             work.starts.push(item);
         }
         work
@@ -321,7 +325,8 @@ impl Lanes {
     /// Takes every start and stop: they are about to be refused.
     pub fn take_requests(&self) -> (Vec<StartItem>, Vec<StopItem>) {
         let mut inner = self.lock();
-        (inner.start_rows, inner.start_bytes) = (0, 0);
+        self.start_rows.store(0, Relaxed);
+        self.start_bytes.store(0, Relaxed);
         (inner.starts.drain(..).collect(), inner.stops.drain(..).collect())
     }
 

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use foldhash::fast::RandomState;
+
 use super::lanes::{StartItem, StopItem};
 use super::{
     attempt::{Attempt, Shared},
@@ -47,7 +49,7 @@ pub struct Publisher {
 
 /// The images that one commit changed.
 struct Changed {
-    images: HashMap<u64, Arc<Instance>>,
+    images: HashMap<u64, Arc<Instance>, RandomState>,
     missed: Vec<u64>,
 }
 
@@ -68,7 +70,7 @@ impl Publisher {
     /// Publishes what became of `units`. Answers when the next thing that it scheduled is due.
     pub async fn publish(&self, units: Units, batch: &Batch, committed: Committed) -> Option<Micros> {
         let commit = Commit::from(batch);
-        let mut changed = Changed { images: HashMap::new(), missed: Vec::new() };
+        let mut changed = Changed { images: HashMap::default(), missed: Vec::new() };
         let mut due = Vec::new();
 
         let finishes: Vec<_> = units.finishes.into_iter().zip(committed.finishes).collect();

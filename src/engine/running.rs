@@ -5,27 +5,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use foldhash::fast::RandomState;
+use tokio::sync::Notify;
 
 use super::attempt::Attempt;
 
 /// From the claim to the committed finish.
 #[derive(Default)]
 pub struct Running {
-    attempts: Mutex<HashMap<u64, Arc<Attempt>>>,
-    count: watch::Sender<usize>,
+    attempts: Mutex<HashMap<u64, Arc<Attempt>, RandomState>>,
+    emptied: Notify,
 }
 
 impl Running {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Attempt>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Attempt>, RandomState>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an attempt. One of the same instance that has not noticed its end yet makes way.
     pub fn insert(&self, attempt: &Arc<Attempt>) {
-        let mut attempts = self.lock();
-        attempts.insert(attempt.number, Arc::clone(attempt));
-        self.count.send_replace(attempts.len());
+        self.lock().insert(attempt.number, Arc::clone(attempt));
     }
 
     /// The running attempt of the instance `number`.
@@ -38,7 +37,9 @@ impl Running {
         let mut attempts = self.lock();
         if attempts.get(&attempt.number).is_some_and(|running| Arc::ptr_eq(running, attempt)) {
             attempts.remove(&attempt.number);
-            self.count.send_replace(attempts.len());
+            if attempts.is_empty() {
+                self.emptied.notify_waiters();
+            }
         }
     }
 
@@ -49,7 +50,15 @@ impl Running {
 
     /// Resolves once none runs.
     pub async fn none(&self) {
-        // The sender lives in self, which this future borrows.
-        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            // Registered before the look, so that the last end between the two is not missed.
+            emptied.as_mut().enable();
+            if self.lock().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 }

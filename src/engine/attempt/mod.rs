@@ -7,7 +7,7 @@ mod reports;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -60,7 +60,8 @@ pub struct Attempt {
     /// When it began.
     pub began: Instant,
     shared: Arc<Shared>,
-    signals: watch::Sender<Signals>,
+    /// Made when there is something to tell, or somebody listens: most attempts end before.
+    signals: OnceLock<watch::Sender<Signals>>,
     observed_shutdown: AtomicBool,
     ended: AtomicBool,
     reports: Mutex<Reports>,
@@ -144,7 +145,7 @@ impl Attempt {
             limits: image.limits.clone(),
             began: Instant::now(),
             shared,
-            signals: watch::Sender::new(Signals::default()),
+            signals: OnceLock::new(),
             observed_shutdown: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             reports: Mutex::default(),
@@ -191,7 +192,7 @@ impl Attempt {
         let first = !self.ended.swap(true, Ordering::SeqCst);
         if first && self.watched.load(Ordering::SeqCst) {
             // Wakes the watcher, who then sees that there is nothing left to end.
-            self.signals.send_modify(|_| {});
+            self.channel().send_modify(|_| {});
         }
         first
     }
@@ -240,17 +241,26 @@ impl Attempt {
 
     /// What the attempt is told, and every change of it.
     pub fn signals(&self) -> watch::Receiver<Signals> {
-        self.signals.subscribe()
+        self.channel().subscribe()
+    }
+
+    /// What the attempt has been told so far.
+    pub fn told(&self) -> Signals {
+        self.signals.get().map_or_else(Signals::default, |channel| *channel.borrow())
+    }
+
+    fn channel(&self) -> &watch::Sender<Signals> {
+        self.signals.get_or_init(|| watch::Sender::new(Signals::default()))
     }
 
     /// Whether a stop was requested.
     pub fn stop_requested(&self) -> bool {
-        self.signals.borrow().stop.is_some()
+        self.told().stop.is_some()
     }
 
     /// Tells of a stop. A repeat only brings the deadline forward.
     pub fn signal_stop(&self, deadline: Instant, terminate: bool) {
-        self.signals.send_if_modified(|signals| {
+        self.channel().send_if_modified(|signals| {
             let next = match signals.stop {
                 None => StopSignal { deadline, terminate },
                 Some(stop) => {
@@ -265,7 +275,7 @@ impl Attempt {
 
     /// Tells of a drain. A repeat only brings it nearer.
     pub fn signal_shutdown(&self, deadline: Instant, terminate: bool) {
-        self.signals.send_if_modified(|signals| {
+        self.channel().send_if_modified(|signals| {
             let next = match signals.shutdown {
                 None => ShutdownSignal { deadline, terminate },
                 Some(shutdown) => ShutdownSignal {
@@ -281,7 +291,7 @@ impl Attempt {
 
     /// Tells that the attempt no longer speaks for its instance.
     pub fn signal_over(&self) {
-        self.signals.send_if_modified(|signals| !std::mem::replace(&mut signals.over, true));
+        self.channel().send_if_modified(|signals| !std::mem::replace(&mut signals.over, true));
     }
 
     fn noted(&self, reason: Option<StopReason>) -> Option<StopReason> {

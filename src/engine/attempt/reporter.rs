@@ -38,7 +38,7 @@ impl Reporter for AttemptReporter {
     }
 
     fn stop_reason(&self) -> Option<StopReason> {
-        self.0.noted(self.0.signals.borrow().reason())
+        self.0.noted(self.0.told().reason())
     }
 
     fn stopped(&self) -> BoxFuture<'_, StopReason> {

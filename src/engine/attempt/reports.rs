@@ -76,7 +76,7 @@ impl Attempt {
 
     /// The answer to something committed at `version`.
     pub fn receipt(&self, version: u64) -> Receipt {
-        let reason = match self.noted(self.signals.borrow().reason()) {
+        let reason = match self.noted(self.told().reason()) {
             Some(StopReason::Stop) => Some(ReceiptReason::Stop),
             Some(StopReason::Shutdown) => Some(ReceiptReason::Shutdown),
             Some(StopReason::Over) | None => None,
@@ -87,7 +87,7 @@ impl Attempt {
     /// Keeps `patch` for a handler, who does not wait.
     pub(super) fn set(self: &Arc<Self>, patch: ReportPatch) -> Result<(), ReportError> {
         let mut reports = lock(&self.reports);
-        if reports.closed || self.signals.borrow().over {
+        if reports.closed || self.told().over {
             return Err(ReportError::Over);
         }
         reports.keep(patch);
