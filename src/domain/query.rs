@@ -1,6 +1,6 @@
 //! Which instances a list holds.
 
-use super::{status::Status, time::Micros};
+use super::{instance::Summary, status::Status, time::Micros};
 
 /// A page of instances, newest first by number.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +21,24 @@ pub struct InstanceQuery {
     pub limit: usize,
 }
 
+impl InstanceQuery {
+    /// Whether `summary` passes the filters; where the page begins and how long it is does not matter.
+    pub fn matches(&self, summary: &Summary) -> bool {
+        self.task_id.as_ref().is_none_or(|task_id| **task_id == *summary.task_id)
+            && (self.statuses.is_empty() || self.statuses.contains(&summary.status()))
+            && self.created_after.is_none_or(|after| summary.created_at >= after)
+            && self.created_before.is_none_or(|before| summary.created_at < before)
+            && self.labels.iter().all(|label| label.matches(summary))
+    }
+}
+
+impl LabelFilter {
+    fn matches(&self, summary: &Summary) -> bool {
+        let carried = summary.labels.get(&self.key);
+        carried.is_some_and(|carried| self.value.as_ref().is_none_or(|value| value == carried))
+    }
+}
+
 /// A label that an instance must carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelFilter {
@@ -37,4 +55,72 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Whether there are more after the last one.
     pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::domain::{Labels, Limits, Phase, Progress, Workload};
+
+    fn summary() -> Summary {
+        let labels = BTreeMap::from([("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())]);
+        Summary {
+            id: uuid::Uuid::nil(),
+            number: 7,
+            task_id: Arc::from("a"),
+            workload: Workload::Local,
+            phase: Phase::Running,
+            progress: Progress::NONE,
+            attempt: 1,
+            limits: Limits {
+                timeout: None,
+                queue_timeout: None,
+                max_attempts: 1,
+                retry_delay: Duration::from_secs(1),
+                priority: 0,
+            },
+            stop: None,
+            verdict: None,
+            labels: Labels::new(labels).expect("valid"),
+            run_at: Micros(50),
+            created_at: Micros(50),
+            started_at: Some(Micros(50)),
+            updated_at: Micros(60),
+            version: 2,
+            retry_of: None,
+            node: None,
+            batch: 1,
+        }
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_passes_all_of_it() {
+        let any = InstanceQuery::default;
+        let label = |key: &str, value: Option<&str>| LabelFilter { key: key.into(), value: value.map(str::to_owned) };
+        let labels = |labels: Vec<LabelFilter>| InstanceQuery { labels, ..any() };
+        let passing = [
+            any(),
+            InstanceQuery { task_id: Some("a".into()), ..any() },
+            InstanceQuery { statuses: vec![Status::Failed, Status::Running], ..any() },
+            InstanceQuery { created_after: Some(Micros(50)), created_before: Some(Micros(51)), ..any() },
+            labels(vec![label("k", Some("v")), label("l", None)]),
+            InstanceQuery { below: Some(1), limit: 0, ..any() },
+        ];
+        for query in passing {
+            assert!(query.matches(&summary()), "{query:?}");
+        }
+        let failing = [
+            InstanceQuery { task_id: Some("A".into()), ..any() },
+            InstanceQuery { statuses: vec![Status::Pending], ..any() },
+            InstanceQuery { created_after: Some(Micros(51)), ..any() },
+            InstanceQuery { created_before: Some(Micros(50)), ..any() },
+            labels(vec![label("k", Some("v")), label("m", None)]),
+            labels(vec![label("l", Some("v"))]),
+        ];
+        for query in failing {
+            assert!(!query.matches(&summary()), "{query:?}");
+        }
+    }
 }

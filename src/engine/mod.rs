@@ -10,6 +10,7 @@ pub mod command;
 mod controls;
 mod drain;
 pub mod error;
+pub mod feed;
 mod image;
 pub mod images;
 pub mod lanes;
@@ -43,6 +44,7 @@ use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
 pub use error::EngineError;
+pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
 pub use settings::Settings;
 pub use watch::{InstanceWatch, LogWatch};
@@ -80,6 +82,7 @@ struct Inner {
     catalog: Arc<Catalog>,
     lanes: Arc<lanes::Lanes>,
     images: Arc<images::Images>,
+    feed: Arc<feed::Feed>,
     pool: Arc<pool::Pool>,
     running: Arc<running::Running>,
     state: Arc<state::State>,

@@ -12,6 +12,7 @@ use super::{
     Engine, Inner, OpenEngineError, Parts,
     attempt::Shared,
     command::{self, Environment},
+    feed::Feed,
     images::Images,
     lanes::Lanes,
     ledger::{Ledger, LedgerEnd},
@@ -73,6 +74,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
     let lanes = Arc::new(Lanes::new(Arc::clone(&wake)));
     let images = Arc::new(Images::default());
     images.begin(first + 1);
+    let feed = Arc::new(Feed::new(identity.boot));
     let catalog = Arc::new(catalog);
     let pool = Arc::new(Pool::new(&settings, Arc::clone(&wake)));
     let running = Arc::new(Running::default());
@@ -114,6 +116,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         publisher: Publisher {
             store: Arc::clone(&store),
             images: Arc::clone(&images),
+            feed: Arc::clone(&feed),
             running: Arc::clone(&running),
             catalog: Arc::clone(&catalog),
             pool: Arc::clone(&pool),
@@ -137,6 +140,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             catalog,
             lanes,
             images,
+            feed,
             pool,
             running,
             state,

@@ -13,6 +13,7 @@ use super::{
     attempt::{Attempt, Shared},
     catalog::Catalog,
     error::EngineError,
+    feed::Feed,
     image::Commit,
     images::Images,
     lanes::StartReply,
@@ -33,6 +34,8 @@ pub struct Publisher {
     pub store: Arc<dyn Store>,
     /// Where images are shown.
     pub images: Arc<Images>,
+    /// Where changes are told to those who follow all of them.
+    pub feed: Arc<Feed>,
     /// What runs.
     pub running: Arc<Running>,
     /// What there is to run.
@@ -106,6 +109,8 @@ impl Publisher {
         }
         let images: Vec<_> = changed.images.values().cloned().collect();
         self.images.publish(commit.batch, &images, &changed.missed);
+        // Before anybody is answered: who follows after an answer is not told what the answer told.
+        self.feed.publish(&*self.store, commit.batch, &images, &changed.missed).await;
         for unit in units.logs {
             let last = unit.chunk.lines.last().map_or(0, |line| line.seq);
             unit.attempt.log_landed();

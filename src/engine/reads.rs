@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, EngineError, InstanceWatch, LogPage, LogWatch, unknown, unreadable};
+use super::{Engine, EngineError, FeedWatch, InstanceWatch, LogPage, LogWatch, unknown, unreadable};
 use crate::domain::{
     Attempt, Instance, InstanceKey, InstanceQuery, LogQuery, LogWindow, Micros, Page, PendingReason, Status, Summary,
 };
@@ -86,6 +86,11 @@ impl Engine {
             images.published(image.batch).await;
             images.install(&image);
         }
+    }
+
+    /// Follows the changes of all instances, from now on.
+    pub fn follow(&self) -> FeedWatch {
+        self.inner.feed.follow()
     }
 
     /// A page of instances.

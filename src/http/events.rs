@@ -27,11 +27,11 @@ const PARAMETERS: &[Parameter] = &[one("after")];
 pub async fn follow(call: &mut Call) -> Result<Response, Problem> {
     let key = call.key()?;
     let query = call.query(PARAMETERS)?;
-    let after = stream::resume_after(call, &query)?;
+    let after = stream::resume_after(call, &query, |text| text.parse().ok())?;
     let framing = Framing::of(call.accept_for(key, &FORMS).await?);
     let watch = call.engine().watch(key).await?;
     let current = watch.current();
-    if current.is_done() && after.is_some_and(|after| after >= current.version) {
+    if current.is_done() && after.is_some_and(|after: u64| after >= current.version) {
         return Ok(stream::nothing_left());
     }
     let permit = stream::permit(call)?;
@@ -92,19 +92,6 @@ impl Feed {
             self.next = Next::End;
         }
         let reason = self.app.engine().pending_reason(instance);
-        match self.framing {
-            Framing::Sse => {
-                Framing::begin_event(out, "instance", instance.version);
-                render::event(out, instance, reason);
-                out.extend_from_slice(b"\n\n");
-            }
-            Framing::Ndjson | Framing::Text => {
-                out.extend_from_slice(
-                    format!("{{\"event\":\"instance\",\"id\":\"{}\",\"data\":", instance.version).as_bytes(),
-                );
-                render::event(out, instance, reason);
-                out.extend_from_slice(b"}\n");
-            }
-        }
+        self.framing.event(out, "instance", instance.version, |out| render::event(out, instance, reason));
     }
 }

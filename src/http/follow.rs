@@ -39,7 +39,7 @@ pub struct Wanted {
 
 /// Streams a log from where the reader wants it, or where it was left.
 pub async fn follow(call: &Call, key: InstanceKey, query: &Query<'_>, mut wanted: Wanted) -> Result<Response, Problem> {
-    let resumed = stream::resume_after(call, query)?;
+    let resumed = stream::resume_after(call, query, |text| text.parse::<u64>().ok())?;
     if let Some(after) = resumed {
         wanted.from = Some(after.saturating_add(1));
         wanted.tail = None;

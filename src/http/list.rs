@@ -9,11 +9,12 @@ use super::{
     Response,
     accept::Media,
     call::Call,
+    filter,
     problem::{Fault, Problem},
     query::{Parameter, Query, many, one},
     render, reply,
 };
-use crate::domain::{InstanceQuery, LabelFilter, Micros, Status, cursor, labels};
+use crate::domain::{InstanceQuery, Micros, cursor};
 
 const PARAMETERS: &[Parameter] = &[
     one("task_id"),
@@ -24,8 +25,6 @@ const PARAMETERS: &[Parameter] = &[
     one("limit"),
     one("cursor"),
 ];
-/// What makes two lists the same list.
-const FILTERS: [&str; 5] = ["task_id", "status", "label", "created_after", "created_before"];
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 500;
 /// What needs no encoding in a query (RFC 3986 §3.4).
@@ -36,18 +35,13 @@ const ENCODED: &AsciiSet =
 pub async fn list(call: &mut Call) -> Result<Response, Problem> {
     call.accept(&[Media::Json])?;
     let query = call.query(PARAMETERS)?;
-    let filter = filter(&query);
+    let filter = filter::text(&query);
     let mut faults = Vec::new();
     let mut wanted = read(&query, &filter, Micros::now(), &mut faults)?;
     if !faults.is_empty() {
         return Err(Problem::invalid(faults));
     }
-    // A name is as good as an id; instances of a task that is no longer configured keep its id.
-    if let Some(task) = &wanted.task_id
-        && let Ok(definition) = call.engine().definition(task)
-    {
-        wanted.task_id = Some(definition.id.as_str().to_owned());
-    }
+    filter::resolve(call, &mut wanted);
     let page = call.engine().list(&wanted).await?;
     let next = match page.items.last() {
         Some(last) if page.more => Some(cursor::encode(&filter, last.number)),
@@ -64,7 +58,7 @@ pub async fn list(call: &mut Call) -> Result<Response, Problem> {
     let mut response = reply::fresh(StatusCode::OK, Media::Json, body);
     if let Some(next) = next {
         let mut link = format!("<{}/v1/instances?", call.base_path());
-        for name in FILTERS {
+        for name in filter::NAMES {
             for value in query.values(name) {
                 _ = write!(link, "{name}={}&", utf8_percent_encode(value, ENCODED));
             }
@@ -77,65 +71,27 @@ pub async fn list(call: &mut Call) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// The filter as the caller wrote it: what a cursor belongs to.
-fn filter(query: &Query<'_>) -> String {
-    let mut filter = String::new();
-    for name in FILTERS {
-        for value in query.values(name) {
-            // Lengths keep two different filters from reading the same.
-            _ = write!(filter, "{name}={}:{value}&", value.len());
-        }
-    }
-    filter
-}
-
 fn read(query: &Query<'_>, filter: &str, now: Micros, faults: &mut Vec<Fault>) -> Result<InstanceQuery, Problem> {
-    let statuses = match query.value("status") {
-        Some(words) => words
-            .split(',')
-            .map(|word| word.parse::<Status>().map_err(|error| Problem::parameter("status", error.to_string())))
-            .collect::<Result<_, _>>()?,
-        None => Vec::new(),
-    };
-    let labels = query
-        .values("label")
-        .map(|text| {
-            let (key, value) = match text.split_once(':') {
-                Some((key, value)) => (key, Some(value.to_owned())),
-                None => (text, None),
-            };
-            if !labels::is_key(key) {
-                return Err(Problem::parameter("label", labels::InvalidLabels::Key(key.to_owned()).to_string()));
-            }
-            Ok(LabelFilter { key: key.to_owned(), value })
-        })
-        .collect::<Result<_, _>>()?;
+    let wanted = filter::read(query, now)?;
     let limit = query.integer("limit", 1..=i64::MAX, faults)?;
     let limit = limit.map_or(PAGE, |limit| usize::try_from(limit).unwrap_or(LONGEST_PAGE).min(LONGEST_PAGE));
     let below = query
         .value("cursor")
         .map(|text| cursor::decode(filter, text).map_err(|error| Problem::parameter("cursor", error.to_string())))
         .transpose()?;
-    Ok(InstanceQuery {
-        task_id: query.value("task_id").map(str::to_owned),
-        statuses,
-        labels,
-        created_after: query.time("created_after", Some(now))?,
-        created_before: query.time("created_before", Some(now))?,
-        below,
-        limit,
-    })
+    Ok(InstanceQuery { below, limit, ..wanted })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{LabelFilter, Status};
 
     fn wanted(raw: &str) -> Result<InstanceQuery, u16> {
         let status = |problem: Problem| problem.status().as_u16();
         let query = Query::parse(Some(raw), PARAMETERS).map_err(status)?;
         let mut faults = Vec::new();
-        let wanted = read(&query, &filter(&query), Micros(3_600_000_000), &mut faults).map_err(status)?;
+        let wanted = read(&query, &filter::text(&query), Micros(3_600_000_000), &mut faults).map_err(status)?;
         if faults.is_empty() { Ok(wanted) } else { Err(422) }
     }
 
@@ -166,7 +122,7 @@ mod tests {
     #[test]
     fn a_cursor_goes_with_its_filter_only() {
         let query = Query::parse(Some("task_id=a"), PARAMETERS).expect("readable");
-        let cursor = cursor::encode(&filter(&query), 7);
+        let cursor = cursor::encode(&filter::text(&query), 7);
         assert_eq!(wanted(&format!("cursor={cursor}&task_id=a&limit=3")).map(|query| query.below), Ok(Some(7)));
         assert_eq!(wanted(&format!("cursor={cursor}&task_id=b")), Err(400));
     }

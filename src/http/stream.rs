@@ -1,6 +1,10 @@
 //! What event and log streams share: their forms, their number, heartbeats, and where a reader resumes.
 
-use std::{fmt::Write, io, time::Duration};
+use std::{
+    fmt::{Display, Write},
+    io,
+    time::Duration,
+};
 
 use ::http::{
     HeaderName, HeaderValue, StatusCode,
@@ -72,10 +76,26 @@ impl Framing {
     }
 
     /// The beginning of one server-sent event; its data and two newlines follow.
-    pub fn begin_event(out: &mut Vec<u8>, event: &str, id: u64) {
+    pub fn begin_event(out: &mut Vec<u8>, event: &str, id: impl Display) {
         let mut head = String::with_capacity(48);
         _ = write!(head, "event: {event}\nid: {id}\ndata: ");
         out.extend_from_slice(head.as_bytes());
+    }
+
+    /// One event with the JSON that `data` writes: a server-sent one, else a line.
+    pub fn event(self, out: &mut Vec<u8>, event: &str, id: impl Display, data: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Framing::Sse => {
+                Framing::begin_event(out, event, id);
+                data(out);
+                out.extend_from_slice(b"\n\n");
+            }
+            Framing::Ndjson | Framing::Text => {
+                out.extend_from_slice(format!("{{\"event\":\"{event}\",\"id\":\"{id}\",\"data\":").as_bytes());
+                data(out);
+                out.extend_from_slice(b"}\n");
+            }
+        }
     }
 }
 
@@ -90,23 +110,23 @@ pub fn permit(call: &Call) -> Result<OwnedSemaphorePermit, Problem> {
     })
 }
 
-/// The id after which a reader resumes: `Last-Event-ID`, which a reconnecting browser sends to the address that it
+/// The id after which a reader resumes, as `read` reads it: `Last-Event-ID`, which a reconnecting browser sends to the address that it
 /// opened, else `?after=`.
 ///
 /// # Errors
 /// 400 for what is no id of ours.
-pub fn resume_after(call: &Call, query: &Query<'_>) -> Result<Option<u64>, Problem> {
+pub fn resume_after<T>(call: &Call, query: &Query<'_>, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
     let after = match query.value("after") {
         None => None,
-        Some(text) => match text.parse() {
-            Ok(id) => Some(id),
-            Err(_) => return Err(Problem::parameter("after", format!("`{text}` is no id of an event here"))),
+        Some(text) => match read(text) {
+            Some(id) => Some(id),
+            None => return Err(Problem::parameter("after", format!("`{text}` is no id of an event here"))),
         },
     };
     match call.headers().get(LAST_EVENT_ID) {
         // An empty one means that no event has been read yet.
         Some(value) if value.is_empty() => Ok(after),
-        Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(value) => match value.to_str().ok().and_then(read) {
             Some(id) => Ok(Some(id)),
             None => Err(Problem::unreadable_header("Last-Event-ID", "send the id of the last event as it came")),
         },

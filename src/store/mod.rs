@@ -29,6 +29,9 @@ pub trait Store: Send + Sync + 'static {
     /// Those of the instances that exist, in any order.
     fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>>;
 
+    /// Those of the instances that exist, without their payloads, in any order.
+    fn summaries<'a>(&'a self, numbers: &'a [u64]) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>>;
+
     /// A page of summaries, newest first by number.
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
 

@@ -19,7 +19,11 @@ fn token(scope: &str) -> String {
 #[tokio::test]
 async fn every_route_needs_its_scope() {
     let mut api = Api::with_config(&tokens()).await;
-    let fills = |path: &str| path.replace("{id}", "1").replace("{name}", "internal");
+    let fills = |path: &str| match path {
+        // One that is refused for its parameter ends.
+        "/v1/events" => "/v1/events?after=x".to_owned(),
+        _ => path.replace("{id}", "1").replace("{name}", "internal"),
+    };
     for (path, method) in taskwright::http::routes() {
         let path = fills(path);
         let is_open = !path.starts_with("/v1/") && path != "/metrics";

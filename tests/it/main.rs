@@ -8,6 +8,7 @@ mod config;
 mod contract;
 mod errors;
 mod events;
+mod feed;
 mod handlers;
 mod invariants;
 mod layers;

@@ -47,7 +47,7 @@ macro_rules! store_tests {
                 idempotency: a_repeat_is_answered_with_the_same_instances, the_same_key_for_something_else_is_refused,
                     two_equal_keys_in_one_batch_make_one_instance, keys_of_others_are_others, a_key_is_kept_a_day,
                     a_refused_batch_uses_no_key;
-                reads: instances_are_found_by_id_and_number, a_list_is_newest_first_in_pages, lists_filter_by_task,
+                reads: instances_are_found_by_id_and_number, summaries_are_instances_without_payloads, a_list_is_newest_first_in_pages, lists_filter_by_task,
                     lists_filter_by_status, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
                     lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,

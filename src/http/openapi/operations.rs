@@ -50,10 +50,11 @@ enum Shape {
     Only(Media),
     /// Events, or lines of a log as JSON, text or a stream.
     Events,
+    Feed,
     Log,
 }
 
-use Shape::{Events, Json, JsonOrText, Log, Nothing, Only, Page, Value};
+use Shape::{Events, Feed, Json, JsonOrText, Log, Nothing, Only, Page, Value};
 
 const START: &[&str] = &[
     "timeout",
@@ -144,6 +145,11 @@ const DOCS: &[Doc] = &[
     Doc { path: "/v1/instances/{id}/retry", method: POST, id: "retry", summary: "Run a done instance again, as a new one",
         parameters: &["id", "wait", "Prefer", "Idempotency-Key"], body: Some(Body::Optional("RetryRequest")),
         answers: STARTED, refusals: STARTING },
+    Doc { path: "/v1/events", method: GET, id: "followAll",
+        summary: "Follow all instances that match: `ready`, whose id is where to resume, then `instance` for each \
+            committed change, and `resync` where some were lost",
+        parameters: &["task_id", "status", "label", "created_after", "created_before", "after", "Last-Event-ID"], body: None,
+        answers: &[(200, "Events until the reader leaves or the server ends", Feed)], refusals: &[406] },
     Doc { path: "/livez", method: GET, id: "live", summary: "Whether the process lives",
         parameters: &["verbose"], body: None, answers: &[(200, "It does", JsonOrText("Health"))], refusals: &[] },
     Doc { path: "/readyz", method: GET, id: "ready", summary: "Whether starts are taken and can be committed",
@@ -288,6 +294,10 @@ fn answer(about: &str, shape: Shape) -> Response {
         Events => {
             add(Media::EventStream, text());
             add(Media::Ndjson, reference("EventLine"));
+        }
+        Feed => {
+            add(Media::EventStream, text());
+            add(Media::Ndjson, reference("FeedLine"));
         }
         Log => {
             add(Media::Json, reference("LogPage"));

@@ -49,7 +49,7 @@ fn described(name: &str) -> (ParameterIn, &'static str, RefOr<Schema>) {
         "stream" => (Query, "Only of this stream.", reference("LogStream")),
         "grep" => (Query, "Only lines with this text.", text()),
         "follow" => (Query, "Send lines as they come, to the end of the instance.", flag()),
-        "after" => (Query, "Resume after this id, as Last-Event-ID does.", integer(0, i64::MAX)),
+        "after" => (Query, "Resume after this id, as Last-Event-ID does, which counts if both are there.", text()),
         "verbose" => (Query, "Tell what readiness is made of.", flag()),
         "Prefer" => (Header, "`wait=N`: as the parameter wait. `respond-async`: at once.", text()),
         "Idempotency-Key" => (Header, "Repeat the request with it safely: 1 to 255 visible ASCII characters.", text()),

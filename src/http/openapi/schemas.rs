@@ -20,11 +20,14 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 17] = [
     "Instance",
     "Summary",
     "InstanceEvent",
     "EventLine",
+    "FeedLine",
+    "FeedReady",
+    "FeedResync",
     "InstanceList",
     "Batch",
     "StatusPart",
@@ -56,6 +59,12 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         Summary,
         InstanceEvent,
         EventLine,
+        FeedEvent,
+        FeedData,
+        FeedReady,
+        FeedResync,
+        FeedLoss,
+        FeedLine,
         StartOptions,
         StartRequest,
         BatchRequest,

@@ -31,6 +31,13 @@ static BY_NUMBERS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+static SUMMARIES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {SUMMARY_COLUMNS} FROM (SELECT DISTINCT value FROM json_each(?)) k \
+         CROSS JOIN instances i ON i.number = k.value"
+    )
+});
+
 static BY_IDS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {SUMMARY_COLUMNS}, p.body, o.body FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) k \
@@ -87,6 +94,18 @@ pub(super) async fn get(readers: &Readers, keys: &[InstanceKey]) -> Result<Vec<I
             instances.extend(more.into_iter().filter(|instance| !known.contains(&instance.number)));
         }
         Ok(instances)
+    };
+    read.await.map_err(of_read)
+}
+
+/// Those of the instances that exist, without their payloads.
+pub(super) async fn summaries(readers: &Readers, numbers: &[u64]) -> Result<Vec<Summary>, StoreError> {
+    let mut reader = readers.take().await?;
+    let read = async {
+        let mut arguments = Arguments::default();
+        // A number beyond the column names nothing.
+        arguments.add(json_array(numbers.iter().copied().filter(|number| i64::try_from(*number).is_ok())))?;
+        decode(&fetch(&mut reader, SUMMARIES.as_str(), arguments).await?, codec::summary)
     };
     read.await.map_err(of_read)
 }

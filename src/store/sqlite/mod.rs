@@ -102,6 +102,10 @@ impl Store for SqliteStore {
         Box::pin(instances::get(&self.readers, keys))
     }
 
+    fn summaries<'a>(&'a self, numbers: &'a [u64]) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
+        Box::pin(instances::summaries(&self.readers, numbers))
+    }
+
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
         Box::pin(list::list(&self.readers, query))
     }

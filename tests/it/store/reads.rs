@@ -56,6 +56,19 @@ pub async fn instances_are_found_by_id_and_number(scene: &Scene) {
     assert_eq!(scene.store.get(&[InstanceKey::Id(ids[1])]).await.expect("it reads")[0].number, 2);
 }
 
+pub async fn summaries_are_instances_without_payloads(scene: &Scene) {
+    let [completed, failed, _, cancelled, pending, other] = one_of_each(scene).await;
+    let numbers = [other, completed, 77, failed, u64::MAX, cancelled, pending, other];
+    let mut found = scene.store.summaries(&numbers).await.expect("it reads");
+    found.sort_by_key(|summary| summary.number);
+    let keys: Vec<_> = found.iter().map(|summary| InstanceKey::Number(summary.number)).collect();
+    let mut whole = scene.store.get(&keys).await.expect("it reads");
+    whole.sort_by_key(|instance| instance.number);
+    assert_eq!(found.len(), 5);
+    assert!(found.iter().zip(&whole).all(|(summary, instance)| *summary == instance.summary));
+    assert_eq!(scene.store.summaries(&[]).await.expect("it reads"), []);
+}
+
 pub async fn a_list_is_newest_first_in_pages(scene: &Scene) {
     scene.start((0..7).map(|_| new("a"))).await;
     let mut below = None;

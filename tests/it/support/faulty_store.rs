@@ -131,6 +131,13 @@ impl Store for FaultyStore {
         })
     }
 
+    fn summaries<'a>(&'a self, numbers: &'a [u64]) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.summaries(numbers).await
+        })
+    }
+
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
         Box::pin(async move {
             self.readable()?;

@@ -338,6 +338,59 @@ pub struct EventLine {
     data: InstanceEvent,
 }
 
+/// What a line of the feed tells.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedEvent {
+    /// The first one: its id is where to resume.
+    Ready,
+    /// An instance changed.
+    Instance,
+    /// Changes before this one were lost: read anew what is shown.
+    Resync,
+}
+
+/// One line of the feed of all instances as NDJSON.
+#[derive(ToSchema)]
+pub struct FeedLine {
+    event: FeedEvent,
+    /// `boot.counter`: where to resume after this one.
+    id: String,
+    data: FeedData,
+}
+
+/// Of `instance` its summary; of the others a small object.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub enum FeedData {
+    Instance(Summary),
+    Ready(FeedReady),
+    Resync(FeedResync),
+}
+
+/// What `ready` holds.
+#[derive(ToSchema)]
+pub struct FeedReady {
+    /// Whether it goes on after the id that was given.
+    resumed: bool,
+}
+
+/// What `resync` holds.
+#[derive(ToSchema)]
+pub struct FeedResync {
+    reason: FeedLoss,
+}
+
+/// Why changes were lost.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedLoss {
+    /// The id that was given is too old, or of another server.
+    UnknownId,
+    /// The reader was too slow.
+    Lagged,
+}
+
 /// Whether the server lives or is ready.
 #[derive(ToSchema)]
 pub struct Health {
