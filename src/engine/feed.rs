@@ -22,7 +22,7 @@ use crate::{
 /// The most changes that are kept: more than one commit of the largest batch makes.
 const MOST_CHANGES: usize = 16_384;
 /// The most bytes that they may take.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 24 << 20;
 /// What a change takes beside its texts, roughly: as a value, and as what is sent.
 const CHANGE_BYTES: usize = 1024;
 /// How long changes are kept after the last follower has left.
@@ -171,7 +171,7 @@ impl Feed {
     }
 
     /// Adds what one commit changed: `images`, and the instances `missed` of which there was none in memory. Called
-    /// once a commit, in order, after the images are shown and before anybody is answered.
+    /// once a commit, in order, after the images are shown: nobody is told here what a read does not answer yet.
     pub async fn publish(&self, store: &dyn Store, batch: u64, images: &[Arc<Instance>], missed: &[u64]) {
         let n = images.len() + missed.len();
         if n == 0 {

@@ -109,7 +109,8 @@ impl Publisher {
         }
         let images: Vec<_> = changed.images.values().cloned().collect();
         self.images.publish(commit.batch, &images, &changed.missed);
-        // Before anybody is answered: who follows after an answer is not told what the answer told.
+        // After them, so that no read goes back behind what was told here; before the answers, so that who follows after
+        // its start is not told of it.
         self.feed.publish(&*self.store, commit.batch, &images, &changed.missed).await;
         for unit in units.logs {
             let last = unit.chunk.lines.last().map_or(0, |line| line.seq);

@@ -262,3 +262,39 @@ async fn equal_keys_in_one_commit_make_one_instance() {
     assert!(started.iter().all(|one| one.instance.id == started[0].instance.id));
     bench.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_cannot_be_read_is_told_as_lost() {
+    let bench = Bench::new().await;
+    let later = StartOptions { when: When::After(Duration::from_secs(3600)), ..StartOptions::default() };
+    let inputs = Json::parse(&format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20))).expect("JSON");
+    let request = || StartRequest { task: "quick".to_owned(), inputs: inputs.clone(), options: later.clone() };
+    let first = bench.engine.start(request(), None).await.expect("it starts").instance.number;
+    // Enough that the first one's image is forgotten.
+    for _ in 0..12 {
+        bench.engine.start(request(), None).await.expect("it starts");
+    }
+    let mut watch = bench.engine.follow();
+    bench.engine.stop(InstanceKey::Number(first), stop()).await.expect("it is pending");
+    let changes = watch.read(9).expect("nothing is lost");
+    assert_eq!(changes.iter().map(|change| change.summary.number).collect::<Vec<_>>(), [first]);
+    assert_eq!(changes[0].summary.status(), Status::Cancelled);
+
+    let second = InstanceKey::Number(first + 1);
+    bench.engine.instance(second).await.expect("it exists");
+    let stopping = bench.engine.clone();
+    bench.store.hold();
+    let commits = bench.store.commits();
+    let stopped = tokio::spawn(async move { stopping.stop(second, stop()).await });
+    wait_for("the commit of the stop", async || (bench.store.commits() > commits).then_some(())).await;
+    bench.store.fail_reads(true);
+    bench.store.release();
+    wait_for("word of the loss", async || watch.read(9).is_err().then_some(())).await;
+    bench.store.fail_reads(false);
+    let _ = stopped.await.expect("it ends");
+    let number = bench.start("quick").await.expect("it starts");
+    bench.done(number).await;
+    let changes = watch.read(9).expect("it goes on");
+    assert!(changes.iter().all(|change| change.summary.number == number) && !changes.is_empty());
+    bench.close().await;
+}
