@@ -183,6 +183,15 @@ impl Engine {
         self.begin_one(start).await
     }
 
+    /// Whether `request` would be started now; nothing is made.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    pub fn validate(&self, request: &StartRequest) -> Result<(), EngineError> {
+        start::single(&self.inner.catalog, request, None)?;
+        self.room_for(1)
+    }
+
     /// What is wrong with item `n` of a batch; nothing is made.
     ///
     /// # Errors

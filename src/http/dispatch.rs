@@ -15,9 +15,9 @@ use super::{
     auth::Principal,
     body,
     call::{Call, Unread},
-    host, origin,
+    host, origin, pretty,
     problem::{Kind, Problem},
-    request_id,
+    query, request_id,
     router::{Access, Operation, Route},
 };
 
@@ -41,6 +41,9 @@ pub async fn dispatch(app: App, route: Option<&'static Route>, request: Request)
         Ok(response) => response,
         Err(problem) => refuse(&call, problem),
     };
+    if query::wants_pretty(call.parts.uri.query()) {
+        response = pretty::indented(response).await;
+    }
     if let Some(body) = call.body.take()
         && !body.is_end_stream()
         && !call.parts.headers.contains_key(EXPECT)

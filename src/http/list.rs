@@ -63,6 +63,9 @@ pub async fn list(call: &mut Call) -> Result<Response, Problem> {
                 _ = write!(link, "{name}={}&", utf8_percent_encode(value, ENCODED));
             }
         }
+        if query.flag("pretty")? {
+            link.push_str("pretty=true&");
+        }
         _ = write!(link, "limit={}&cursor={next}>; rel=\"next\"", wanted.limit);
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(LINK, link);

@@ -31,6 +31,7 @@ mod origin;
 mod parts;
 mod preconditions;
 mod prefer;
+mod pretty;
 mod problem;
 mod problems;
 mod pulse;

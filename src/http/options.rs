@@ -28,6 +28,7 @@ pub const PARAMETERS: &[Parameter] = &[
     one("delay"),
     one("workload"),
     flag("wait"),
+    flag("dry_run"),
 ];
 
 const ATTEMPTS: std::ops::RangeInclusive<i64> = 1..=1000;

@@ -36,6 +36,18 @@ pub const fn many(name: &'static str) -> Parameter {
     Parameter { name, bare: false, repeated: true }
 }
 
+/// What every route knows.
+const EVERYWHERE: &[Parameter] = &[flag(PRETTY)];
+const PRETTY: &str = "pretty";
+
+/// Whether `raw` asks for JSON that people can read, whatever else is in it: problems are told so too.
+pub fn wants_pretty(raw: Option<&str>) -> bool {
+    raw.unwrap_or_default().split('&').any(|piece| {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, "true"));
+        value == "true" && decode(name).is_ok_and(|name| name == PRETTY)
+    })
+}
+
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Query<'a> {
@@ -43,7 +55,7 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads `raw`, which may hold only `known` parameters.
+    /// Reads `raw`, which may hold only `known` parameters and those that every route knows.
     ///
     /// # Errors
     /// 400 naming the first parameter at fault.
@@ -54,8 +66,8 @@ impl<'a> Query<'a> {
                 Some((name, value)) => (decode(name)?, Some(value)),
                 None => (decode(piece)?, None),
             };
-            let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
-                let names: Vec<_> = known.iter().map(|parameter| parameter.name).collect();
+            let Some(parameter) = known.iter().chain(EVERYWHERE).find(|parameter| parameter.name == name) else {
+                let names: Vec<_> = known.iter().chain(EVERYWHERE).map(|parameter| parameter.name).collect();
                 let hint = suggest::hint(&name, &names);
                 let name: String = name.chars().take(128).collect();
                 return Err(Problem::parameter(&name, format!("there is no such parameter here{hint}")));
@@ -68,7 +80,9 @@ impl<'a> Query<'a> {
             }
             pairs.push((parameter.name, value.map(decode).transpose()?));
         }
-        Ok(Query { pairs })
+        let query = Query { pairs };
+        query.flag(PRETTY)?;
+        Ok(query)
     }
 
     /// The value of `name`.
@@ -216,6 +230,20 @@ mod tests {
         assert_eq!(force("force=true"), Some(true));
         assert_eq!(force("force=false"), Some(false));
         assert_eq!(force("force=1"), None);
+    }
+
+    #[test]
+    fn every_route_knows_pretty() {
+        for (raw, wanted) in
+            [("pretty", true), ("force&pretty=true", true), ("%70retty", true), ("pretty=false", false)]
+        {
+            assert!(parse(raw).is_ok(), "{raw}");
+            assert_eq!(wants_pretty(Some(raw)), wanted, "{raw}");
+        }
+        assert!(parse("pretty=1").is_err());
+        assert!(parse("pretty&pretty").is_err());
+        assert!(!wants_pretty(None));
+        assert!(!wants_pretty(Some("force&prettyish&after=pretty")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const WAIT: &[Parameter] = &[flag("wait")];
+const PARAMETERS: &[Parameter] = &[flag("wait"), flag("dry_run")];
 /// The forms of the answer: the instance, or its id for a script.
 pub const FORMS: [Media; 2] = [Media::Json, Media::Text];
 
@@ -42,6 +42,7 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
     let mut faults = Vec::new();
     let query = call.query(options::PARAMETERS)?;
     let wait = Wait::of(&query, call.headers())?;
+    let dry_run = query.flag("dry_run")?;
     let options = options::from_query(&query, &mut faults)?;
     let task = call.id();
     let definition = call.engine().definition(&task)?;
@@ -53,7 +54,7 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
         return Err(Problem::invalid_inputs(definition.id.as_str(), vec![Fault::at("", detail)]));
     }
     let request = StartRequest { task: task.into_owned(), inputs, options };
-    let started = call.engine().start(request, key).await.map_err(|error| {
+    let refused = |error| {
         let is_options = matches!(error, crate::engine::EngineError::InvalidOptions { .. });
         // An option stands in the query here.
         Problem::from(error).placed(|place| match place {
@@ -66,7 +67,12 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
             }
             Place::Pointer(_) | Place::Parameter(_) => {}
         })
-    })?;
+    };
+    if dry_run {
+        call.engine().validate(&request).map_err(refused)?;
+        return Ok(valid(media));
+    }
+    let started = call.engine().start(request, key).await.map_err(refused)?;
     answer(call, started, wait, media).await
 }
 
@@ -78,20 +84,26 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
     call.engine().accepting()?;
     let bytes = body::read(call, limit).await?;
     let text = body::text(&bytes)?;
-    let query = call.query(WAIT)?;
+    let query = call.query(PARAMETERS)?;
     let wait = Wait::of(&query, call.headers())?;
+    let dry_run = query.flag("dry_run")?;
     let key = preconditions::idempotency_key(call.headers(), &call.principal)?;
     let mut faults = Vec::new();
     let request = request(call, raw(&text)?, "", &mut faults, Unknown::Refuse)?;
     let Some(request) = request.filter(|_| faults.is_empty()) else { return Err(refusal(call, &text, faults)) };
-    let started = call.engine().start(request, key).await.map_err(|error| {
+    let refused = |error| {
         let below = if matches!(error, crate::engine::EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
         Problem::from(error).placed(|place| {
             if let Place::Pointer(pointer) = place {
                 pointer.insert_str(0, below);
             }
         })
-    })?;
+    };
+    if dry_run {
+        call.engine().validate(&request).map_err(refused)?;
+        return Ok(valid(media));
+    }
+    let started = call.engine().start(request, key).await.map_err(refused)?;
     answer(call, started, wait, media).await
 }
 
@@ -181,6 +193,15 @@ pub fn inputs(fields: &Fields<'_>, faults: &mut Vec<Fault>) -> Option<Json> {
 /// Never for a text that [`body::text`] returned.
 pub fn raw(text: &str) -> Result<&RawValue, Problem> {
     serde_json::from_str(text).map_err(|error| Problem::internal(format!("checked JSON is not read: {error}")))
+}
+
+/// Answers a start that was only to be checked, and would be taken.
+fn valid(media: Media) -> Response {
+    let body = match media {
+        Media::Text => "valid\n",
+        _ => "{\"valid\":true}\n",
+    };
+    reply::fresh(StatusCode::OK, media, body)
 }
 
 /// Answers a start: the instance as committed, or as it is when the wait is over.

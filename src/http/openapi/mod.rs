@@ -20,7 +20,8 @@ use super::{Response, accept::Media, call::Call, problem::Problem, reply};
 const ABOUT: &str = "Starts, watches and stops tasks: Rust handlers that are compiled in, and programs in any language.\n\n\
     An instance is one run of a task. `{id}` is its UUID or its short number. Every refusal is an RFC 9457 problem. \
     Durations are a number of seconds or a text such as `30s` or `2h`; answers give seconds. Times are RFC 3339 in UTC. \
-    DELETE asks for a stop and keeps the record.";
+    DELETE asks for a stop and keeps the record. \
+    `?pretty` indents the JSON of any answer.";
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
 

@@ -6,7 +6,7 @@ use utoipa::openapi::{
     Content, HttpMethod, Paths, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
     path::{OperationBuilder, PathsBuilder},
     request_body::RequestBodyBuilder,
-    schema::{Object, ObjectBuilder, SchemaType, Type},
+    schema::{Object, ObjectBuilder, OneOfBuilder, SchemaType, Type},
     security::SecurityRequirement,
 };
 
@@ -46,6 +46,8 @@ enum Shape {
     /// Any JSON value, or its bare text.
     Value,
     JsonOrText(&'static str),
+    /// An instance, or that one would be started.
+    Started,
     Page,
     Only(Media),
     /// Events, or lines of a log as JSON, text or a stream.
@@ -54,7 +56,14 @@ enum Shape {
     Log,
 }
 
-use Shape::{Events, Feed, Json, JsonOrText, Log, Nothing, Only, Page, Value};
+impl Shape {
+    /// Whether it may be a JSON document.
+    fn is_json(self) -> bool {
+        matches!(self, Json(_) | Value | JsonOrText(_) | Started | Only(Media::Json) | Log)
+    }
+}
+
+use Shape::{Events, Feed, Json, JsonOrText, Log, Nothing, Only, Page, Started, Value};
 
 const START: &[&str] = &[
     "timeout",
@@ -67,10 +76,19 @@ const START: &[&str] = &[
     "delay",
     "workload",
     "wait",
+    "dry_run",
     "Prefer",
     "Idempotency-Key",
 ];
 const STARTED: &[(u16, &str, Shape)] = &[
+    (
+        200,
+        "The key was used before for the same request: that instance, as it is now. With dry_run: it is valid",
+        Started,
+    ),
+    (201, "Started: committed and synced to disk; as plain text the id", JsonOrText("Instance")),
+];
+const RETRIED: &[(u16, &str, Shape)] = &[
     (200, "The key was used before for the same request: that instance, as it is now", JsonOrText("Instance")),
     (201, "Started: committed and synced to disk; as plain text the id", JsonOrText("Instance")),
 ];
@@ -95,7 +113,7 @@ const DOCS: &[Doc] = &[
         parameters: &["task_id", "status", "label", "created_after", "created_before", "limit", "cursor"], body: None,
         answers: &[(200, "One page; Link leads to the next", Json("InstanceList"))], refusals: &[406, 422] },
     Doc { path: "/v1/instances", method: POST, id: "start", summary: "Start an instance",
-        parameters: &["wait", "Prefer", "Idempotency-Key"], body: Some(Body::Required("StartRequest")), answers: STARTED,
+        parameters: &["wait", "dry_run", "Prefer", "Idempotency-Key"], body: Some(Body::Required("StartRequest")), answers: STARTED,
         refusals: STARTING },
     Doc { path: "/v1/instances/batch", method: POST, id: "startBatch", summary: "Start many instances, all or none",
         parameters: &["Idempotency-Key"], body: Some(Body::Required("BatchRequest")),
@@ -144,7 +162,7 @@ const DOCS: &[Doc] = &[
         refusals: &[404, 406, 409] },
     Doc { path: "/v1/instances/{id}/retry", method: POST, id: "retry", summary: "Run a done instance again, as a new one",
         parameters: &["id", "wait", "Prefer", "Idempotency-Key"], body: Some(Body::Optional("RetryRequest")),
-        answers: STARTED, refusals: STARTING },
+        answers: RETRIED, refusals: STARTING },
     Doc { path: "/v1/events", method: GET, id: "followAll",
         summary: "Follow all instances that match: `ready`, whose id is where to resume, then `instance` for each \
             committed change, and `resync` where some were lost",
@@ -179,6 +197,9 @@ pub fn all() -> Paths {
         }
         for name in doc.parameters {
             operation = operation.parameter(parameter(name));
+        }
+        if doc.answers.iter().any(|(_, _, shape)| shape.is_json()) {
+            operation = operation.parameter(parameter("pretty"));
         }
         if let Some(body) = doc.body {
             operation = operation.request_body(Some(request_body(body)));
@@ -283,6 +304,11 @@ fn answer(about: &str, shape: Shape) -> Response {
         }
         JsonOrText(name) => {
             add(Media::Json, reference(name));
+            add(Media::Text, text());
+        }
+        Started => {
+            let either = OneOfBuilder::new().item(reference("Instance")).item(reference("Valid"));
+            add(Media::Json, either.into());
             add(Media::Text, text());
         }
         Page => {

@@ -26,6 +26,10 @@ fn described(name: &str) -> (ParameterIn, &'static str, RefOr<Schema>) {
         "wait" => {
             (Query, "Answer once the instance is done, or after so long. Alone: 60 s, also the most.", duration())
         }
+        "dry_run" => {
+            (Query, "Only check: refused as the start would be, else valid. Makes nothing, uses no key.", flag())
+        }
+        "pretty" => (Query, "Indent the JSON of the answer, a problem's too. Every route knows it.", flag()),
         "since" => (Query, "With wait: answer once the version is above this.", integer(0, i64::MAX)),
         "grace" => (Query, "The time until what still runs is dropped or killed; at most 1 h.", duration()),
         "force" => (Query, "No grace at all.", flag()),

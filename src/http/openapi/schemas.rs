@@ -20,8 +20,9 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 17] = [
+const ANSWERS: [&str; 18] = [
     "Instance",
+    "Valid",
     "Summary",
     "InstanceEvent",
     "EventLine",
@@ -56,6 +57,7 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         ErrorKind,
         TaskError,
         Instance,
+        Valid,
         Summary,
         InstanceEvent,
         EventLine,

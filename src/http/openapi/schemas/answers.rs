@@ -151,6 +151,12 @@ pub struct Instance {
     node: Option<String>,
 }
 
+/// A start that was only to be checked would be taken.
+#[derive(ToSchema)]
+pub struct Valid {
+    valid: bool,
+}
+
 /// The instances of a batch, in order.
 #[derive(ToSchema)]
 pub struct Batch {
