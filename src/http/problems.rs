@@ -53,6 +53,8 @@ kinds! {
     Forbidden = 403, "forbidden", "Forbidden";
     /// A web page of another origin tried to change something.
     ForeignOrigin = 403, "foreign-origin", "Foreign origin";
+    /// Definitions are not taken over HTTP here: the operator has to allow it with `definitions.remote`.
+    RemoteDefinitionsOff = 403, "remote-definitions-off", "Remote definitions off";
     /// There is no such route. Paths have no trailing slash.
     NotFound = 404, "not-found", "Not found";
     /// No task has this id or name. GET /v1/definitions lists them.
@@ -71,6 +73,10 @@ kinds! {
     AttemptNotRunning = 409, "attempt-not-running", "Attempt not running";
     /// Another attempt has begun or the instance is done: the reporting program should end.
     AttemptOver = 409, "attempt-over", "Attempt over";
+    /// Another definition has this id or name, or one that is compiled in or configured. Choose another id.
+    DefinitionExists = 409, "definition-exists", "Definition exists";
+    /// Instances of this definition are not done. Stop them, or wait for them, then remove it.
+    DefinitionInUse = 409, "definition-in-use", "Definition in use";
     /// The task failed, so that there is no result; `error` tells why.
     TaskFailed = 409, "task-failed", "Task failed";
     /// The task was stopped, so that there is no result.

@@ -1,19 +1,30 @@
 //! `GET /`: a page that tells what to do next, with this host and these tasks.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
-use ::http::header::HOST;
+use ::http::{HeaderName, header::HOST};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     Response,
     accept::{self, Media},
     call::Call,
+    host::Authority,
     problem::Problem,
     reply,
+};
+use crate::{
+    domain::{Definition, Json},
+    engine::{StartOptions, StartRequest},
 };
 
 /// How many tasks the page names.
 const SHOWN: usize = 20;
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What needs no encoding in a segment of a path, and means nothing to a shell within quotes.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The page, as text for curl and as HTML for a browser.
 pub async fn show(call: &mut Call) -> Result<Response, Problem> {
@@ -36,10 +47,6 @@ pub async fn show(call: &mut Call) -> Result<Response, Problem> {
 }
 
 fn text(call: &Call) -> String {
-    let settings = call.app.settings();
-    let host = call.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = host.map_or_else(|| settings.bound.to_string(), str::to_owned);
-    let url = format!("http://{host}{}", settings.base_path);
     let mut page = format!("Taskwright {}\n\nTasks:\n", env!("CARGO_PKG_VERSION"));
     let definitions = call.engine().definitions();
     for definition in definitions.iter().take(SHOWN) {
@@ -51,26 +58,95 @@ fn text(call: &Call) -> String {
         n if n > SHOWN => _ = writeln!(page, "  and {} more", n - SHOWN),
         _ => {}
     }
-    let sleep = definitions.iter().any(|definition| definition.id.as_str() == "sleep");
-    let (task, inputs) = match definitions.first() {
-        Some(_) if sleep => ("sleep".to_owned(), "{\"seconds\":3}"),
-        Some(first) => (encode(first.id.as_str()), "{}"),
-        None => ("TASK".to_owned(), "{}"),
-    };
+    let (task, inputs) = example(call, &definitions);
+    let task = utf8_percent_encode(&task, ENCODED);
+    let inputs = inputs.replace('\'', "'\\''");
+    let url = format!("{}{}", origin(call), call.base_path());
     // With tokens configured nothing below works without one.
-    let auth = if settings.tokens.is_empty() { "" } else { " -H \"Authorization: Bearer $TOKEN\"" };
+    let curl = if call.app.settings().tokens.is_empty() {
+        "curl"
+    } else {
+        page.push_str("\nEach call needs a token:\n  export TASKWRIGHT_TOKEN=tw_...\n");
+        "curl -H \"Authorization: Bearer $TASKWRIGHT_TOKEN\""
+    };
+    let start = format!("{url}/v1/definitions/{task}/instances");
+    let one = format!("{url}/v1/instances/$id");
     _ = write!(
         page,
-        "\nStart one and wait for it:\n  curl{auth} --json '{inputs}' '{url}/v1/definitions/{task}/instances?wait=10'\n\
-         \nStart one and keep its id:\n  id=$(curl -s{auth} -H 'Accept: text/plain' --json '{inputs}' {url}/v1/definitions/{task}/instances)\n\
-         \nLook at it, stop it:\n  curl{auth} {url}/v1/instances/$id\n  curl{auth} \"{url}/v1/instances/$id/logs?follow\"\n\
-         \x20 curl{auth} -X DELETE {url}/v1/instances/$id\n\
-         \nEverything else:\n  curl{auth} {url}/v1/instances\n  curl{auth} {url}/v1/definitions\n  curl {url}/openapi.yaml\n"
+        r#"
+Start one and wait for it:
+  {curl} --json '{inputs}' '{start}?wait=10'
+
+Start one and keep its id:
+  id=$({curl} -s -H 'Accept: text/plain' --json '{inputs}' '{start}')
+
+How far it is:
+  {curl} -H 'Accept: text/plain' "{one}/status"
+  {curl} "{one}?pretty"
+
+Follow its changes, then its log:
+  {curl} -N "{one}/events"
+  {curl} -N -H 'Accept: text/plain' "{one}/logs?follow"
+
+Its result; fails if the task did:
+  {curl} --fail-with-body "{one}/result?wait=60"
+
+Stop it; the record stays:
+  {curl} -X DELETE "{one}"
+
+All instances, and every change of any as it comes:
+  {curl} '{url}/v1/instances?pretty'
+  {curl} -N '{url}/v1/events'
+
+The tasks, and the whole contract:
+  {curl} '{url}/v1/definitions?pretty'
+  curl '{url}/openapi.yaml'
+"#
     );
     page
 }
 
-/// A task's id as a segment of a path that a shell takes as one word.
-fn encode(id: &str) -> String {
-    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string()
+/// Where the client reached us.
+fn origin(call: &Call) -> String {
+    let headers = call.headers();
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| Authority::parse(host).is_some());
+    let bound = call.app.settings().bound;
+    let host = match host {
+        Some(host) => host.to_owned(),
+        None if bound.ip().is_unspecified() => format!("localhost:{}", bound.port()),
+        None => bound.to_string(),
+    };
+    // Told by a proxy to whoever comes through it; nothing but this page depends on it.
+    let https = headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
+    format!("{}://{host}", if https { "https" } else { "http" })
+}
+
+/// A task, and inputs that it takes.
+fn example(call: &Call, definitions: &[Arc<Definition>]) -> (String, String) {
+    let takes = |definition: &Definition, inputs: &Json| {
+        let (task, inputs) = (definition.id.to_string(), inputs.clone());
+        call.engine().check(0, &StartRequest { task, inputs, options: StartOptions::default() }).is_ok()
+    };
+    let sleep = definitions.iter().filter(|definition| definition.id.as_str() == "sleep");
+    let seconds = Json::parse("{\"seconds\":3}").ok();
+    for definition in sleep.chain(definitions) {
+        let given = [seconds.clone(), Some(Json::empty_object()), first_example(definition)];
+        let inputs = given.into_iter().flatten().find(|inputs| takes(definition, inputs));
+        if let Some(inputs) = inputs {
+            return (definition.id.to_string(), inputs.as_str().to_owned());
+        }
+    }
+    let task = definitions.first().map_or("TASK".to_owned(), |definition| definition.id.to_string());
+    (task, "{}".to_owned())
+}
+
+/// The first of the examples that a task's schema gives.
+fn first_example(definition: &Definition) -> Option<Json> {
+    #[derive(Deserialize)]
+    struct Schema<'a> {
+        #[serde(borrow, default)]
+        examples: Vec<&'a RawValue>,
+    }
+    let schema: Schema<'_> = serde_json::from_str(definition.input_schema.as_ref()?.as_str()).ok()?;
+    Json::parse(schema.examples.first()?.get()).ok()
 }

@@ -234,6 +234,14 @@ async fn lists_are_paged_by_cursor() {
     }
     assert_eq!(numbers, (1..=25).rev().collect::<Vec<_>>());
 
+    let more = format!("{{\"instances\":[{}]}}", vec![item(0); 500].join(","));
+    assert_eq!(api.post("/v1/instances/batch", &more).await.status, 201);
+    for limit in ["501", "18446744073709551616", "99999999999999999999999"] {
+        let page = api.get(&format!("/v1/instances?limit={limit}")).await;
+        assert_eq!(page.json()["instances"].as_array().unwrap().len(), 500, "{limit}");
+        assert!(page.header("link").contains("limit=500&"), "{}", page.header("link"));
+    }
+
     let labelled = api.get("/v1/instances?label=n:7").await.json();
     assert_eq!(labelled["instances"].as_array().unwrap().len(), 1);
     let cursor = api.get("/v1/instances?limit=1").await.json()["next_cursor"].as_str().unwrap().to_owned();

@@ -132,11 +132,9 @@ async fn every_change_comes_after_ready() {
 
     let number = run(&api, "label=k:v").await;
     let events = feed.until_done(number).await;
-    let mut expected = 1;
-    for event in &events {
-        assert_eq!(event.change(), (number, expected), "every commit, in order");
-        assert_eq!(event.id, format!("{boot}.{}", counter + expected));
-        expected += 1;
+    for (version, event) in (1..).zip(&events) {
+        assert_eq!(event.change(), (number, version), "every commit, in order");
+        assert_eq!(event.id, format!("{boot}.{}", counter + version));
     }
     let summary = &api.get("/v1/instances?limit=1").await.json()["instances"][0];
     assert_eq!(&events.last().unwrap().data, summary);

@@ -84,6 +84,47 @@ async fn a_client_that_still_sends_reads_its_refusal() {
 }
 
 #[tokio::test]
+async fn of_a_refused_body_only_so_much_is_read() {
+    let api = Api::start().await;
+    let head = |size: usize| {
+        format!(
+            "POST /v1/definitions/sleep/instances HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+        )
+    };
+    // As fast as it goes: the rest of a gigabyte is not taken.
+    let mut stream = connect(&api).await;
+    stream.write_all(head(1 << 30).as_bytes()).await.unwrap();
+    let piece = vec![b' '; 64 * 1024];
+    let mut sent = 0;
+    let begun = Instant::now();
+    while let Ok(Ok(())) = timeout(PATIENCE, stream.write_all(&piece)).await {
+        sent += piece.len();
+        assert!(sent < 48 << 20, "{sent} bytes were taken");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    // And one that trickles is not waited for.
+    let mut stream = connect(&api).await;
+    stream.write_all(head(1 << 30).as_bytes()).await.unwrap();
+    let (mut read, mut write) = stream.into_split();
+    let begun = Instant::now();
+    let mut answer = Vec::new();
+    tokio::select! {
+        read = timeout(Duration::from_secs(10), read.read_to_end(&mut answer)) => {
+            assert!(read.is_ok(), "the connection is still open");
+        }
+        () = async {
+            while write.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            std::future::pending().await
+        } => {}
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+    assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn requests_that_two_readers_could_take_two_ways_get_one_answer() {
     let api = Api::start().await;
     let start =

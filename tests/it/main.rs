@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod contract;
+mod curl;
 mod errors;
 mod events;
 mod feed;
