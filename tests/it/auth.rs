@@ -109,6 +109,7 @@ async fn an_attempt_may_only_what_is_its_own() {
             ("GET", "/v1/instances/999"),
             ("GET", "/v1/instances"),
             ("GET", "/v1/definitions"),
+            ("GET", "/v1/events"),
             ("GET", "/metrics"),
             ("DELETE", other.as_str()),
         ] {
