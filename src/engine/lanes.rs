@@ -14,8 +14,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{attempt::Attempt, error::EngineError};
 use crate::{
-    domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome},
-    store::{Ending, Start, Then},
+    domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome, Status},
+    store::{Ending, Start, StopOutcome, Then},
 };
 
 /// The most rows that wait to be started. At 10,000 starts a second this is more than a second of work; who
@@ -56,8 +56,18 @@ pub struct StopItem {
     pub grace: Duration,
     /// The instance's own attempt asked.
     pub by_itself: bool,
-    /// Who waits for it: gets the image after the commit, where it is in memory.
-    pub reply: oneshot::Sender<Result<Option<Arc<Instance>>, EngineError>>,
+    /// Only while it is in this status.
+    pub only: Option<Status>,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Result<StopReply, EngineError>>,
+}
+
+/// What became of a stop.
+pub struct StopReply {
+    /// What was written.
+    pub outcome: StopOutcome,
+    /// The image after the commit, where it is in memory.
+    pub image: Option<Arc<Instance>>,
 }
 
 /// The end of an attempt that waits for its commit.
@@ -217,6 +227,17 @@ impl Lanes {
         inner.stops.push_back(item);
         drop(inner);
         self.wake();
+    }
+
+    /// Puts many stops in line, to be written by one commit. If nothing is written any more they are dropped, and
+    /// with them what answers those who wait.
+    pub fn push_stops(&self, items: Vec<StopItem>) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.stops.extend(items);
+            drop(inner);
+            self.wake();
+        }
     }
 
     /// Puts the end of an attempt in line.

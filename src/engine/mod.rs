@@ -29,6 +29,7 @@ pub mod scratch;
 pub mod settings;
 pub mod start;
 pub mod state;
+mod stops;
 pub mod token;
 mod watch;
 mod work;
@@ -86,6 +87,8 @@ struct Inner {
     runner: run::Runner,
     spawner: Option<Spawner>,
     key: [u8; 32],
+    /// Who may stop many at a time.
+    sweeps: Arc<tokio::sync::Semaphore>,
     ledger: Mutex<Option<std::thread::JoinHandle<()>>>,
     handlers: Mutex<Option<tokio::runtime::Runtime>>,
 }

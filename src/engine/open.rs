@@ -22,6 +22,7 @@ use super::{
     running::Running,
     scratch::prepare_scratch,
     state::State,
+    stops,
 };
 use crate::{
     domain::{Micros, error::chain},
@@ -143,6 +144,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             runner,
             spawner,
             key: identity.key,
+            sweeps: Arc::new(Semaphore::new(stops::SWEEPS)),
             ledger: Mutex::new(Some(thread)),
             handlers: Mutex::new(Some(handlers)),
         }),

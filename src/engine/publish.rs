@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::lanes::{StartItem, StopItem};
+use super::lanes::{StartItem, StopItem, StopReply};
 use super::{
     attempt::{Attempt, Shared},
     catalog::Catalog,
@@ -175,7 +175,7 @@ impl Publisher {
             StopOutcome::Stopping { version } => {
                 changed.update(&self.images, item.instance, |image| commit.stopping(image, deadline, version));
             }
-            StopOutcome::Unchanged | StopOutcome::Done | StopOutcome::NotFound => {}
+            StopOutcome::Unchanged | StopOutcome::Mismatch | StopOutcome::Done | StopOutcome::NotFound => {}
         }
     }
 
@@ -274,7 +274,11 @@ impl Publisher {
         }
         let answer = match outcome {
             StopOutcome::NotFound => Err(EngineError::UnknownInstance { key: item.instance.to_string() }),
-            _ => Ok(changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance))),
+            outcome => {
+                let image =
+                    changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance));
+                Ok(StopReply { outcome, image })
+            }
         };
         let _ = item.reply.send(answer);
     }

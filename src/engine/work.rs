@@ -148,9 +148,11 @@ impl Units {
             verdict: unit.patch.verdict.clone(),
         }));
         let now = batch.now;
-        batch
-            .stops
-            .extend(self.stops.iter().map(|item| Stop { instance: item.instance, deadline: now.after(item.grace) }));
+        batch.stops.extend(self.stops.iter().map(|item| Stop {
+            instance: item.instance,
+            deadline: now.after(item.grace),
+            only: item.only,
+        }));
         batch.starts.extend(self.starts.iter().map(|item| item.start.clone()));
     }
 

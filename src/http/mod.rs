@@ -44,6 +44,7 @@ mod serve;
 pub mod settings;
 mod start;
 mod stop;
+mod stop_many;
 mod stream;
 
 pub use app::App;

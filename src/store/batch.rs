@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::{
-    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Verdict, Workload,
+    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Status, Verdict, Workload,
 };
 
 /// Everything that one commit writes.
@@ -132,6 +132,8 @@ pub struct Stop {
     pub instance: u64,
     /// When what still runs is dropped or killed.
     pub deadline: Micros,
+    /// Only while it is in this status, pending or running.
+    pub only: Option<Status>,
 }
 
 /// One request to start: one instance or many, all or none.
@@ -265,6 +267,8 @@ pub enum StopOutcome {
     },
     /// It runs, and an earlier stop has a deadline at least as near.
     Unchanged,
+    /// It is not done, and in another status than the stop was for: nothing was written.
+    Mismatch,
     /// It was done already.
     Done,
     /// There is no such instance.

@@ -32,6 +32,10 @@ pub trait Store: Send + Sync + 'static {
     /// A page of summaries, newest first by number.
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
 
+    /// The numbers of the pending and running instances that match, newest first, at most `query.limit`.
+    /// `query.statuses` names one of the two or both.
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>>;
+
     /// Lines of one instance's log, in order of `seq`. Where lines were dropped to keep within the limit, one
     /// line of the `system` stream stands in their place and says how many.
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>>;

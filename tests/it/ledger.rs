@@ -7,10 +7,10 @@ use std::{
 
 use futures_util::future::{BoxFuture, join_all};
 use taskwright::{
-    domain::{Definition, FieldError, InstanceKey, Json, Micros, Progress, Source, Status, Workload},
+    domain::{Definition, FieldError, InstanceKey, InstanceQuery, Json, Micros, Progress, Source, Status, Workload},
     engine::{
         Catalog, Engine, EngineError, IdempotencyKey, Parts, ReportPatch, Settings, StartOptions, StartRequest,
-        StopOptions, When, Writer,
+        StopCounts, StopOptions, When, Writer,
     },
     store::{
         Store,
@@ -261,4 +261,25 @@ async fn equal_keys_in_one_commit_make_one_instance() {
     assert_eq!(started.iter().filter(|one| !one.replayed).count(), 1);
     assert!(started.iter().all(|one| one.instance.id == started[0].instance.id));
     bench.close().await;
+}
+
+#[tokio::test]
+async fn what_is_started_during_a_stop_of_many_is_left_alone() {
+    let bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.start("waits").await.expect("it starts");
+    }
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let engine = bench.engine.clone();
+    let sweep = tokio::spawn(async move { engine.stop_matching(InstanceQuery::default(), stop()).await });
+    wait_for("the commit of the stops", async || (bench.store.commits() > commits).then_some(())).await;
+    let (started, ()) = tokio::join!(bench.start("waits"), async {
+        tokio::task::yield_now().await;
+        bench.store.release();
+    });
+    let counts = sweep.await.expect("it ends").expect("it stops");
+    assert_eq!(counts, StopCounts { matched: 3, cancelled: 0, stopping: 3 });
+    let started = bench.engine.instance(InstanceKey::Number(started.expect("it starts"))).await.expect("it is there");
+    assert_eq!((started.status(), started.stop), (Status::Running, None));
 }

@@ -18,5 +18,6 @@ mod openapi;
 mod plugin;
 mod process;
 mod serve;
+mod stop_filter;
 mod store;
 mod support;

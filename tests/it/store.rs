@@ -39,7 +39,7 @@ macro_rules! store_tests {
                     a_verdict_can_be_withdrawn;
                 stops: a_pending_instance_is_cancelled_at_once, a_running_instance_keeps_the_earliest_deadline,
                     a_stop_is_sticky, a_stop_before_the_claim_of_its_batch, a_stop_of_a_new_instance_in_the_next_batch,
-                    a_waiting_retry_is_cancelled, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
+                    a_waiting_retry_is_cancelled, a_stop_for_one_status_leaves_others, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
                 promotions: a_scheduled_instance_waits_for_its_time, becoming_ready_is_no_new_version,
                     what_waited_too_long_fails, a_queue_timeout_ends_with_the_first_claim,
                     what_waited_too_long_is_not_claimed, the_next_due_is_the_earliest_of_both,
@@ -48,7 +48,7 @@ macro_rules! store_tests {
                     two_equal_keys_in_one_batch_make_one_instance, keys_of_others_are_others, a_key_is_kept_a_day,
                     a_refused_batch_uses_no_key;
                 reads: instances_are_found_by_id_and_number, a_list_is_newest_first_in_pages, lists_filter_by_task,
-                    lists_filter_by_status, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
+                    lists_filter_by_status, live_instances_match_and_come_in_pages, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
                     lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,
                     a_refused_batch_changes_nothing;

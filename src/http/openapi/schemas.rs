@@ -20,7 +20,7 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 15] = [
     "Instance",
     "Summary",
     "InstanceEvent",
@@ -35,6 +35,7 @@ const ANSWERS: [&str; 14] = [
     "Attempt",
     "Attempts",
     "Definition",
+    "StopCounts",
 ];
 
 /// Every schema, by name.
@@ -61,6 +62,8 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         BatchRequest,
         Batch,
         InstanceList,
+        StopFilter,
+        StopCounts,
         StatusPart,
         ProgressPart,
         ProgressReport,

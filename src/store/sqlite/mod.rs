@@ -105,6 +105,10 @@ impl Store for SqliteStore {
         Box::pin(list::list(&self.readers, query))
     }
 
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
+        Box::pin(list::live(&self.readers, query))
+    }
+
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
         Box::pin(log_reads::lines(&self.readers, query))
     }

@@ -138,6 +138,13 @@ impl Store for FaultyStore {
         })
     }
 
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.live(query).await
+        })
+    }
+
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
         Box::pin(async move {
             self.readable()?;

@@ -13,7 +13,10 @@ use utoipa::{
     },
 };
 
-use super::{answers::Workload, object};
+use super::{
+    answers::{Status, Workload},
+    object,
+};
 
 /// A duration: a number of seconds, or a text with a unit.
 pub struct Duration;
@@ -89,6 +92,27 @@ impl ToSchema for StartRequest {
     fn name() -> Cow<'static, str> {
         "StartRequest".into()
     }
+}
+
+/// Which instances to stop: those that satisfy every member given, or all of them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopFilter {
+    /// Every instance that is not done. Excludes a filter.
+    all: Option<bool>,
+    /// Only of the task with this id or name.
+    task_id: Option<String>,
+    /// Only in one of these. Of what is done nothing is stopped, nor counted.
+    #[schema(min_items = 1)]
+    status: Option<Vec<Status>>,
+    /// Only with all of these.
+    labels: Option<BTreeMap<String, String>>,
+    /// Only created before: a time, or a duration ago such as `-24h`.
+    created_before: Option<String>,
+    /// The time until what still runs is dropped or killed; at most 1 h.
+    grace: Option<Duration>,
+    /// No grace at all.
+    force: Option<bool>,
 }
 
 /// A progress to be reported; without a message it is cleared.
