@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{attempt::Attempt, error::EngineError};
+use super::{attempt::Attempt, catalog::Catalog, definitions::DefinitionItem, error::EngineError};
 use crate::{
     domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome, Status},
     store::{Ending, Start, StopOutcome, Then},
@@ -36,6 +36,8 @@ pub struct StartItem {
     pub start: Start,
     /// The bytes of its inputs.
     pub bytes: usize,
+    /// What it was checked against.
+    pub catalog: Arc<Catalog>,
     /// Who waits for it.
     pub reply: oneshot::Sender<Result<StartReply, EngineError>>,
 }
@@ -46,6 +48,8 @@ pub enum StartReply {
     Created(Vec<Arc<Instance>>),
     /// The key made these instances before.
     Replayed(Vec<u64>),
+    /// A task has gone or changed since it was checked: nothing was made, and it is to be checked again.
+    Outdated,
 }
 
 /// A stop that waits for its commit.
@@ -130,6 +134,8 @@ pub struct Work {
     pub starts: Vec<StartItem>,
     /// Attempts with log lines.
     pub logs: Vec<Arc<Attempt>>,
+    /// A change of definitions.
+    pub definition: Option<DefinitionItem>,
 }
 
 /// The queues.
@@ -149,6 +155,8 @@ struct Inner {
     start_bytes: usize,
     reports: VecDeque<(Instant, Arc<Attempt>)>,
     logs: VecDeque<(Instant, Arc<Attempt>)>,
+    /// There is one at a time.
+    definition: Option<DefinitionItem>,
     closed: bool,
 }
 
@@ -240,6 +248,16 @@ impl Lanes {
         }
     }
 
+    /// Puts a change of definitions in line. If nothing is written any more it is dropped, and with it what answers.
+    pub fn push_definition(&self, item: DefinitionItem) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.definition = Some(item);
+            drop(inner);
+            self.wake();
+        }
+    }
+
     /// Puts the end of an attempt in line.
     pub fn push_finish(&self, item: FinishItem) {
         let mut inner = self.lock();
@@ -291,7 +309,7 @@ impl Lanes {
     /// What waits.
     pub fn waiting(&self, now: Instant) -> Waiting {
         let inner = self.lock();
-        if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() {
+        if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() || inner.definition.is_some() {
             return Waiting::Now;
         }
         let reports = inner.reports.iter().map(|(due, _)| *due).min();
@@ -307,7 +325,7 @@ impl Lanes {
     /// Takes what one commit may hold.
     pub fn take(&self, now: Instant) -> Work {
         let mut inner = self.lock();
-        let mut work = Work::default();
+        let mut work = Work { definition: inner.definition.take(), ..Work::default() };
         // A patient end stays out of a commit that somebody waits for, which is shorter without it; once one cannot
         // wait any more, all go.
         let go = inner.urgent > 0
@@ -367,6 +385,7 @@ impl Lanes {
             stops: inner.stops.into(),
             starts: inner.starts.into(),
             logs: Vec::new(),
+            definition: inner.definition,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use super::lanes::{StartItem, StopItem, StopReply};
 use super::{
     attempt::{Attempt, Shared},
-    catalog::Catalog,
+    definitions::CurrentCatalog,
     error::EngineError,
     image::Commit,
     images::Images,
@@ -34,7 +34,7 @@ pub struct Publisher {
     /// What runs.
     pub running: Arc<Running>,
     /// What there is to run.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<CurrentCatalog>,
     /// Who may run.
     pub pool: Arc<Pool>,
     /// What attempts share.
@@ -216,6 +216,7 @@ impl Publisher {
             }
         }
         let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
+        let catalog = self.catalog.load();
         let mut attempts = Vec::with_capacity(claimed.len());
         for claim in claimed {
             self.state.pending.fetch_sub(1, Ordering::Relaxed);
@@ -230,8 +231,8 @@ impl Publisher {
                     commit.claimed(image, claim.attempt, claim.version);
                 }),
             };
-            // The catalog named the task in the claim, so it has it.
-            let (Some(image), Some(task)) = (image, self.catalog.get(&claim.task_id)) else { continue };
+            // The catalog named the task in the claim, and no task goes that has an instance which runs.
+            let (Some(image), Some(task)) = (image, catalog.get(&claim.task_id)) else { continue };
             let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await } else { LogExtent::default() };
             attempts.push(Arc::new(Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent)));
         }

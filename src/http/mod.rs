@@ -12,6 +12,7 @@ mod batch;
 mod body;
 mod call;
 mod connection;
+mod define;
 mod definitions;
 mod dispatch;
 mod events;

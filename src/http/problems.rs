@@ -53,6 +53,8 @@ kinds! {
     Forbidden = 403, "forbidden", "Forbidden";
     /// A web page of another origin tried to change something.
     ForeignOrigin = 403, "foreign-origin", "Foreign origin";
+    /// Commands can be registered and removed over HTTP only where the operator allows it: `definitions.remote = true`.
+    RemoteDefinitionsOff = 403, "remote-definitions-off", "Remote definitions are off";
     /// There is no such route. Paths have no trailing slash.
     NotFound = 404, "not-found", "Not found";
     /// No task has this id or name. GET /v1/definitions lists them.
@@ -71,6 +73,11 @@ kinds! {
     AttemptNotRunning = 409, "attempt-not-running", "Attempt not running";
     /// Another attempt has begun or the instance is done: the reporting program should end.
     AttemptOver = 409, "attempt-over", "Attempt over";
+    /// The id or name is that of another task, or the task is compiled in or configured, which cannot be changed over HTTP.
+    /// GET /v1/definitions tells where each comes from.
+    DefinitionExists = 409, "definition-exists", "Definition exists";
+    /// Instances of the definition are pending or running. Stop them or wait, then remove it.
+    DefinitionInUse = 409, "definition-in-use", "Definition in use";
     /// The task failed, so that there is no result; `error` tells why.
     TaskFailed = 409, "task-failed", "Task failed";
     /// The task was stopped, so that there is no result.

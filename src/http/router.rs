@@ -11,12 +11,12 @@ use futures_util::future::BoxFuture;
 use super::{
     App, Response, attempts, batch,
     call::Call,
-    definitions,
+    define, definitions,
     dispatch::dispatch,
     events, health, instances, list, logs, metrics, openapi, parts,
     problem::Problem,
     problems, report, retry, root,
-    settings::Scope::{Read, Run},
+    settings::Scope::{Admin, Read, Run},
     start, stop, stop_many,
 };
 
@@ -68,7 +68,14 @@ use Access::{Health, Instance, Open, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
-    Route { path: "/v1/definitions/{id}", operations: &[op!(GET, Scope(Read), definitions::show)] },
+    Route {
+        path: "/v1/definitions/{id}",
+        operations: &[
+            op!(GET, Scope(Read), definitions::show),
+            op!(PUT, Scope(Admin), define::register),
+            op!(DELETE, Scope(Admin), define::remove),
+        ],
+    },
     Route {
         path: "/v1/definitions/{id}/instances",
         operations: &[op!(POST, Scope(Run), start::with_bare_inputs, waits)],

@@ -1,6 +1,7 @@
 //! What is written together, and what became of it.
 //!
-//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims. Each outcome
+//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims, the change of
+//! definitions. Each outcome
 //! stands at the index of its item. Instances are named by their number.
 
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::{
-    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Status, Verdict, Workload,
+    Definition, Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Status, Verdict,
+    Workload,
 };
 
 /// Everything that one commit writes.
@@ -35,6 +37,8 @@ pub struct Batch {
     pub promote: bool,
     /// What may run now.
     pub claims: Option<Claims>,
+    /// A change of the registered definitions. It sees what this batch starts.
+    pub definition: Option<DefinitionChange>,
 }
 
 impl Batch {
@@ -51,6 +55,7 @@ impl Batch {
             starts: Vec::new(),
             promote: false,
             claims: None,
+            definition: None,
         }
     }
 
@@ -63,6 +68,7 @@ impl Batch {
             && self.starts.is_empty()
             && !self.promote
             && self.claims.is_none()
+            && self.definition.is_none()
     }
 }
 
@@ -201,6 +207,20 @@ pub struct Room {
     pub older: bool,
 }
 
+/// A change of the registered definitions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefinitionChange {
+    /// A new one. Its id and name are not in use.
+    Register(Arc<Definition>),
+    /// One that goes, unless an instance of it is pending or running.
+    Remove {
+        /// Its id.
+        id: Arc<str>,
+        /// A number of an instance: among those up to it all of this definition were done ([`super::Store::idle`]).
+        idle_at: u64,
+    },
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Committed {
@@ -220,6 +240,21 @@ pub struct Committed {
     pub claimed: Vec<Claimed>,
     /// When the next promotion is due; only where the batch asked for promotions.
     pub next_due: Option<Micros>,
+    /// For the change of definitions, where there was one.
+    pub definition: Option<DefinitionOutcome>,
+}
+
+/// What became of a change of definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefinitionOutcome {
+    /// It is kept.
+    Registered,
+    /// It is gone.
+    Removed,
+    /// Instances of it are pending or running: it stays.
+    InUse,
+    /// It was not there.
+    NotFound,
 }
 
 /// What became of a fenced write.

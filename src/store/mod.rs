@@ -12,12 +12,12 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim, NewInstance, Report,
-    Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+    Batch, Claimed, Claims, Committed, DefinitionChange, DefinitionOutcome, Ending, Expired, Finish, FinishOutcome,
+    IdempotencyClaim, NewInstance, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
@@ -51,6 +51,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// What waits to run.
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>>;
+
+    /// The registered definitions, by id.
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>>;
+
+    /// The last number given to an instance, if none of `task_id` is pending or running; both as of one commit. What
+    /// is done never changes, so a later look need only go over higher numbers.
+    fn idle<'a>(&'a self, task_id: &'a str) -> BoxFuture<'a, Result<Option<u64>, StoreError>>;
 
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod contract;
+mod definitions;
 mod errors;
 mod events;
 mod handlers;

@@ -4,6 +4,7 @@
 //! [`scene::Scene`], and after each one the store must find nothing wrong with itself.
 
 mod claims;
+mod definitions;
 mod finishes;
 mod idempotency;
 mod logs;
@@ -52,6 +53,8 @@ macro_rules! store_tests {
                     lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,
                     a_refused_batch_changes_nothing;
+                definitions: a_definition_reads_back_as_it_was_given, a_definition_stays_while_an_instance_is_live,
+                    a_start_in_the_batch_of_a_removal_keeps_the_definition, a_task_is_idle_while_none_of_it_is_live;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,
                     lines_are_filtered, a_trimmed_log_says_so, lines_that_never_came_are_counted,
                     a_log_of_nobody_is_dropped, an_empty_log_is_empty;

@@ -83,6 +83,8 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         Source,
         Definition,
         Definitions,
+        DefinitionRequest,
+        CommandLine,
         Health,
         Checks,
         Fault,

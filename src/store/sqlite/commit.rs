@@ -8,8 +8,8 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, created, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
-    statement::execute, stops,
+    Writing, claims, connection, created, definitions, fault, fault::Stage, finishes, log_writes, promotions, reports,
+    starts, statement::execute, stops,
 };
 use crate::{
     domain::Micros,
@@ -153,6 +153,7 @@ async fn sections(
     let claimed = claims::choose(connection, batch, planned.new).await?;
     starts::write(connection, batch, &claimed.new).await?;
     claims::write(connection, batch, &claimed).await?;
+    let definition = definitions::write(connection, batch).await?;
     let next_due = if batch.promote { promotions::next_due(connection).await? } else { None };
     Ok(Committed {
         finishes,
@@ -163,5 +164,6 @@ async fn sections(
         promoted,
         claimed: claimed.claimed,
         next_due,
+        definition,
     })
 }

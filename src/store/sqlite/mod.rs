@@ -11,6 +11,7 @@ mod codec;
 mod commit;
 mod connection;
 mod created;
+mod definitions;
 mod fault;
 mod finishes;
 mod header;
@@ -39,7 +40,7 @@ use futures_util::future::BoxFuture;
 pub use settings::{Settings, Synchronous};
 
 use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
@@ -127,6 +128,14 @@ impl Store for SqliteStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         Box::pin(instances::backlog(&self.readers))
+    }
+
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
+        Box::pin(definitions::all(&self.readers))
+    }
+
+    fn idle<'a>(&'a self, task_id: &'a str) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        Box::pin(definitions::idle(&self.readers, task_id))
     }
 
     fn identity(&self) -> &Identity {

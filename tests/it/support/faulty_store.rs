@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use taskwright::{
-    domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
+    domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
     store::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError},
 };
 use tokio::sync::Semaphore;
@@ -166,6 +166,17 @@ impl Store for FaultyStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         self.inner.backlog()
+    }
+
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
+        self.inner.definitions()
+    }
+
+    fn idle<'a>(&'a self, task_id: &'a str) -> BoxFuture<'a, Result<Option<u64>, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.idle(task_id).await
+        })
     }
 
     fn identity(&self) -> &Identity {

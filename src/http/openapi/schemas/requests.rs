@@ -9,7 +9,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         RefOr, Schema,
-        schema::{ObjectBuilder, OneOfBuilder, Type},
+        schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type},
     },
 };
 
@@ -35,6 +35,54 @@ impl PartialSchema for Duration {
 impl ToSchema for Duration {
     fn name() -> Cow<'static, str> {
         "Duration".into()
+    }
+}
+
+/// A command to be registered. It runs without a shell, in the folder of the server's configuration file.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefinitionRequest {
+    /// Another word for the id; unique among all ids and names. By default the id.
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    /// One line for people.
+    description: Option<String>,
+    command: CommandLine,
+    /// The longest an attempt may run.
+    timeout: Option<Duration>,
+    /// The longest an instance may wait for its first attempt.
+    queue_timeout: Option<Duration>,
+    /// 1 by default.
+    #[schema(minimum = 1, maximum = 1000)]
+    max_attempts: Option<u32>,
+    /// The delay before the second attempt; 1 s by default.
+    retry_delay: Option<Duration>,
+    /// How many instances may run at once; by default as many as there are slots.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    concurrency: Option<u32>,
+    /// A JSON Schema that inputs must satisfy.
+    input_schema: Option<Value>,
+    /// A JSON Schema that outputs must satisfy.
+    output_schema: Option<Value>,
+    app_id: Option<String>,
+    app_version_id: Option<String>,
+}
+
+/// Program and arguments: an array, or one text that is split as a shell splits words.
+pub struct CommandLine;
+
+impl PartialSchema for CommandLine {
+    fn schema() -> RefOr<Schema> {
+        let word = || ObjectBuilder::new().schema_type(Type::String);
+        let words = ArrayBuilder::new().items(word()).min_items(Some(1));
+        let line = word().description(Some("Split as a shell splits words, such as `python3 \"my script.py\"`"));
+        OneOfBuilder::new().item(words).item(line).into()
+    }
+}
+
+impl ToSchema for CommandLine {
+    fn name() -> Cow<'static, str> {
+        "CommandLine".into()
     }
 }
 
