@@ -85,7 +85,7 @@ static ROUTES: &[Route] = &[
         operations: &[op!(GET, Scope(Read), list::list), op!(POST, Scope(Run), start::with_task_id, waits)],
     },
     Route { path: "/v1/instances/batch", operations: &[op!(POST, Scope(Run), batch::start)] },
-    Route { path: "/v1/instances/stop", operations: &[op!(POST, Scope(Run), stop_many::stop, waits)] },
+    Route { path: "/v1/instances/stop", operations: &[op!(POST, Scope(Run), stop_many::stop)] },
     Route {
         path: "/v1/instances/{id}",
         operations: &[op!(GET, Instance(Read), instances::show, waits), op!(DELETE, Instance(Run), stop::stop, waits)],
