@@ -65,7 +65,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
 
 fn refused(error: StartError) -> Failure {
     let code = match &error {
-        StartError::Store(OpenError::Url { .. }) => CONFIGURATION,
+        StartError::Store(OpenError::Url { .. }) | StartError::Engine(OpenEngineError::Definitions(_)) => CONFIGURATION,
         StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
         StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
     };

@@ -60,4 +60,9 @@ pub enum ConfigError {
         /// The address.
         listen: SocketAddr,
     },
+    /// Commands could be defined by everybody, or by nobody.
+    #[error(
+        "definitions.remote is true, and no token has the scope admin: add one to [[tokens]] with scopes = [\"admin\"], or set definitions.remote to false"
+    )]
+    NobodyMayDefine,
 }

@@ -36,6 +36,7 @@ pub const SECTIONS: &[(&str, &[(&str, Form)])] = &[
             ("streams", Form::Toml),
         ],
     ),
+    ("definitions", &[("remote", Form::Toml)]),
     ("log", &[("format", Form::Text), ("level", Form::Text)]),
 ];
 

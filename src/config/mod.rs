@@ -51,7 +51,8 @@ pub struct Config {
     pub max_connections: u32,
     /// `[database]`.
     pub store: sqlite::Settings,
-    /// `[worker]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`, `log`.
+    /// `[worker]`, `[definitions]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`,
+    /// `log`.
     pub engine: engine::Settings,
     /// `limits.body`.
     pub body: ByteSize,
@@ -128,7 +129,7 @@ impl Config {
             Section::open(merged, name.to_owned(), top.value(name), &known)
         };
         let (mut server, mut database, mut worker) = (open("server")?, open("database")?, open("worker")?);
-        let (mut limits, mut log) = (open("limits")?, open("log")?);
+        let (mut limits, mut definitions, mut log) = (open("limits")?, open("definitions")?, open("log")?);
 
         let listen = listen(&mut server)?;
         let max_connections = server.small("max_connections", 1..=1_000_000)?.unwrap_or(1024);
@@ -139,6 +140,9 @@ impl Config {
             Some(path) => std::path::absolute(path).ok().and_then(|path| path.parent().map(PathBuf::from)),
             None => std::env::current_dir().ok(),
         };
+        let folder = folder.unwrap_or_else(|| PathBuf::from("/"));
+        engine.remote_definitions = definitions.flag("remote")?.unwrap_or(false);
+        engine.directory.clone_from(&folder);
         let config = Config {
             file: merged.file.clone(),
             listen,
@@ -152,19 +156,24 @@ impl Config {
             streams: limits.small("streams", 1..=1_000_000)?.unwrap_or(1024),
             log: read_log(&mut log)?,
             tokens: tokens::read(merged, top.value("tokens"))?,
-            tasks: tasks::read(merged, top.value("tasks"), &folder.unwrap_or_else(|| PathBuf::from("/")))?,
+            tasks: tasks::read(merged, top.value("tasks"), &folder)?,
             handlers: handlers(&mut top)?,
         };
         Ok(config)
     }
 
-    /// Refuses to let other machines run tasks here without a token.
+    /// Refuses to let other machines run tasks here without a token, and anybody define commands without one that is
+    /// for administrators.
     ///
     /// # Errors
-    /// [`ConfigError::Exposed`].
+    /// [`ConfigError::Exposed`], [`ConfigError::NobodyMayDefine`].
     pub fn check_exposure(&self) -> Result<(), ConfigError> {
         if self.tokens.is_empty() && !self.listen.ip().to_canonical().is_loopback() {
             return Err(ConfigError::Exposed { listen: self.listen });
+        }
+        let is_admin = |token: &Token| token.scopes.contains(&http::Scope::Admin);
+        if self.engine.remote_definitions && !self.tokens.iter().any(is_admin) {
+            return Err(ConfigError::NobodyMayDefine);
         }
         Ok(())
     }
@@ -179,6 +188,7 @@ impl Config {
             batch_body: self.batch_body,
             streams: self.streams as usize,
             tokens: self.tokens.iter().map(Into::into).collect(),
+            remote_definitions: self.engine.remote_definitions,
             bound,
         }
     }

@@ -78,6 +78,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// True or false.
+    pub fn flag(&mut self, key: &str) -> Result<Option<bool>, ConfigError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Boolean(flag)) => Ok(Some(flag)),
+            Some(other) => Err(self.error(key, format!("must be true or false, not {}", kind(&other)))),
+        }
+    }
+
     /// A whole number in `range`.
     pub fn whole(&mut self, key: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ConfigError> {
         let detail = || format!("must be a whole number from {} to {}", range.start(), range.end());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -70,6 +70,31 @@ pub struct CommandRunner {
 }
 
 impl Task {
+    /// A command, with its schemas compiled.
+    ///
+    /// # Errors
+    /// [`CatalogError::Schema`].
+    pub fn command(command: CommandTask) -> Result<Self, CatalogError> {
+        let definition = command.definition;
+        let schema = |which, text: &Option<Json>| match text {
+            None => Ok(None),
+            Some(text) => Schema::compile(text).map(Some).map_err(|detail| CatalogError::Schema {
+                task: definition.id.to_string(),
+                which,
+                detail,
+            }),
+        };
+        let input_schema = schema("input_schema", &definition.input_schema)?;
+        let output_schema = schema("output_schema", &definition.output_schema)?;
+        let runner = Runner::Command(CommandRunner {
+            argv: definition.command.clone().unwrap_or_default(),
+            env: command.env,
+            inputs: command.inputs,
+            directory: command.directory,
+        });
+        Ok(Task { definition: Arc::new(definition), runner, input_schema, output_schema })
+    }
+
     /// Whether `inputs` are valid for this task as it is now.
     ///
     /// # Errors
@@ -80,9 +105,13 @@ impl Task {
             Runner::Command(command) => {
                 let size = inputs.as_str().len();
                 if command.inputs == InputsBy::Environment && size > LARGEST_ENVIRONMENT_INPUTS {
+                    let remedy = match self.definition.source {
+                        Source::Registered => "only a task of the configuration takes more, with inputs = \"file\"",
+                        Source::Compiled | Source::Configured => "set inputs = \"file\" for this task",
+                    };
                     let detail = format!(
                         "the inputs are {size} bytes of JSON; at most {LARGEST_ENVIRONMENT_INPUTS} fit the \
-                         environment: set inputs = \"file\" for this task"
+                         environment: {remedy}"
                     );
                     return Err(vec![FieldError::new("", detail)]);
                 }
@@ -100,7 +129,8 @@ impl Task {
     }
 }
 
-/// Every task of a daemon, in one namespace of ids and names.
+/// Every task of a daemon at one time, in one namespace of ids and names.
+#[derive(Clone)]
 pub struct Catalog {
     tasks: BTreeMap<Arc<str>, Arc<Task>>,
     names: HashMap<Arc<str>, Arc<Task>>,
@@ -126,26 +156,46 @@ impl Catalog {
             })?;
         }
         for command in commands {
-            let definition = command.definition;
-            let schema = |which, text: &Option<Json>| match text {
-                None => Ok(None),
-                Some(text) => Schema::compile(text).map(Some).map_err(|detail| CatalogError::Schema {
-                    task: definition.id.to_string(),
-                    which,
-                    detail,
-                }),
-            };
-            let input_schema = schema("input_schema", &definition.input_schema)?;
-            let output_schema = schema("output_schema", &definition.output_schema)?;
-            let runner = Runner::Command(CommandRunner {
-                argv: definition.command.clone().unwrap_or_default(),
-                env: command.env,
-                inputs: command.inputs,
-                directory: command.directory,
-            });
-            catalog.add(Task { definition: Arc::new(definition), runner, input_schema, output_schema })?;
+            catalog.add(Task::command(command)?)?;
         }
         Ok(catalog)
+    }
+
+    /// The same with `task`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Duplicate`].
+    pub fn with(&self, task: Task) -> Result<Self, CatalogError> {
+        let mut catalog = self.clone();
+        catalog.add(task)?;
+        Ok(catalog)
+    }
+
+    /// The same without `definition`.
+    #[must_use]
+    pub fn without(&self, definition: &Definition) -> Self {
+        let mut catalog = self.clone();
+        catalog.tasks.remove(definition.id.as_str());
+        catalog.names.remove(definition.id.as_str());
+        catalog.names.remove(definition.name.as_str());
+        catalog
+    }
+
+    /// Adds the commands that were registered, to be started in `directory`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Registered`] where one has an id or name in use, or [`CatalogError::Schema`].
+    pub fn add_registered(&mut self, definitions: Vec<Definition>, directory: &Path) -> Result<(), CatalogError> {
+        for definition in definitions {
+            let id = definition.id.to_string();
+            let (env, inputs, directory) = (BTreeMap::new(), InputsBy::Environment, directory.to_owned());
+            let task = Task::command(CommandTask { definition, env, inputs, directory })?;
+            self.add(task).map_err(|error| match error {
+                CatalogError::Duplicate { name, first, .. } => CatalogError::Registered { name, first, id },
+                other => other,
+            })?;
+        }
+        Ok(())
     }
 
     fn add(&mut self, task: Task) -> Result<(), CatalogError> {
@@ -189,6 +239,11 @@ impl Catalog {
         })
     }
 
+    /// The task with this id or name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Task>> {
+        self.names.get(name)
+    }
+
     /// The task with this id.
     pub fn get(&self, id: &str) -> Option<&Arc<Task>> {
         self.tasks.get(id)
@@ -205,7 +260,8 @@ impl Catalog {
     }
 }
 
-fn described(definition: &Definition) -> String {
+/// A definition for messages: its id, and where it comes from.
+pub fn described(definition: &Definition) -> String {
     let source = match definition.source {
         Source::Compiled => "compiled in",
         Source::Configured => "from [[tasks]]",
@@ -226,6 +282,19 @@ pub enum CatalogError {
         first: String,
         /// The other, and where it comes from.
         second: String,
+    },
+    /// A registered one has the id or name of another task.
+    #[error(
+        "the task `{first}` and the definition `{id}` (registered over HTTP) have the same id or name `{name}`: \
+         rename the first, or start without it and remove the other with DELETE /v1/definitions/{id}"
+    )]
+    Registered {
+        /// The id or name.
+        name: String,
+        /// The other task, and where it comes from.
+        first: String,
+        /// The id of the registered one.
+        id: String,
     },
     /// A schema that is none.
     #[error("the {which} of task `{task}` is not a valid JSON Schema: {detail}")]

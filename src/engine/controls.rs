@@ -20,15 +20,19 @@ impl Engine {
         if instance.is_done() {
             return Ok(instance);
         }
-        let grace =
-            if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) };
         let (reply, answer) = oneshot::channel();
-        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, reply };
+        let grace = self.grace(options);
+        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, only: None, reply };
         self.inner.lanes.push_stop(item);
-        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
+        match answer.await.map_err(|_| EngineError::Unavailable(None))??.image {
             Some(image) => Ok(image),
             None => self.instance(key).await,
         }
+    }
+
+    /// The time from the commit of a stop to its deadline.
+    pub(super) fn grace(&self, options: StopOptions) -> Duration {
+        if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) }
     }
 
     /// Writes a report; answers when it is committed.

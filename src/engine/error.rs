@@ -24,6 +24,32 @@ pub enum EngineError {
         /// As asked for.
         key: String,
     },
+    /// The id or name of a definition is that of another one.
+    #[error("`{name}` is the id or name of the task `{by}`: choose another")]
+    DefinitionTaken {
+        /// The id or name.
+        name: String,
+        /// The other one, and where it comes from.
+        by: String,
+    },
+    /// Another definition is registered under this id.
+    #[error("`{id}` is registered already, and is not the same: remove it first, or choose another id")]
+    DefinitionDiffers {
+        /// The id.
+        id: String,
+    },
+    /// The definition is not a registered one.
+    #[error("the task `{definition}` cannot be removed: only what was registered over HTTP can")]
+    DefinitionFixed {
+        /// Its id, and where it comes from.
+        definition: String,
+    },
+    /// Instances of the definition are not done.
+    #[error("instances of `{id}` are pending or running: stop them (POST /v1/instances/stop), or wait for their end")]
+    DefinitionInUse {
+        /// The definition.
+        id: String,
+    },
     /// The inputs do not satisfy the task.
     #[error("the inputs are not valid for the task `{task_id}`")]
     InvalidInputs {

@@ -15,10 +15,10 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{attempt::Attempt, error::EngineError};
+use super::{attempt::Attempt, catalog::Catalog, definitions::DefinitionItem, error::EngineError};
 use crate::{
-    domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome},
-    store::{Ending, Start, Then},
+    domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome, Status},
+    store::{Ending, Start, StopOutcome, Then},
 };
 
 /// The most rows that wait to be started. At 10,000 starts a second this is more than a second of work; who
@@ -39,6 +39,8 @@ pub struct StartItem {
     pub start: Start,
     /// The bytes of its inputs.
     pub bytes: usize,
+    /// What it was checked against.
+    pub catalog: Arc<Catalog>,
     /// Who waits for it.
     pub reply: oneshot::Sender<Result<StartReply, EngineError>>,
 }
@@ -49,6 +51,8 @@ pub enum StartReply {
     Created(Vec<Arc<Instance>>),
     /// The key made these instances before.
     Replayed(Vec<u64>),
+    /// A task has gone or changed since it was checked: nothing was made, and it is to be checked again.
+    Outdated,
 }
 
 /// A stop that waits for its commit.
@@ -59,8 +63,18 @@ pub struct StopItem {
     pub grace: Duration,
     /// The instance's own attempt asked.
     pub by_itself: bool,
-    /// Who waits for it: gets the image after the commit, where it is in memory.
-    pub reply: oneshot::Sender<Result<Option<Arc<Instance>>, EngineError>>,
+    /// Only while it is in this status.
+    pub only: Option<Status>,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Result<StopReply, EngineError>>,
+}
+
+/// What became of a stop.
+pub struct StopReply {
+    /// What was written.
+    pub outcome: StopOutcome,
+    /// The image after the commit, where it is in memory.
+    pub image: Option<Arc<Instance>>,
 }
 
 /// The end of an attempt that waits for its commit.
@@ -123,6 +137,8 @@ pub struct Work {
     pub starts: Vec<StartItem>,
     /// Attempts with log lines.
     pub logs: Vec<Arc<Attempt>>,
+    /// A change of definitions.
+    pub definition: Option<DefinitionItem>,
 }
 
 /// The queues.
@@ -143,6 +159,8 @@ struct Inner {
     starts: VecDeque<StartItem>,
     reports: VecDeque<(Instant, Arc<Attempt>)>,
     logs: VecDeque<(Instant, Arc<Attempt>)>,
+    /// There is one at a time.
+    definition: Option<DefinitionItem>,
     closed: bool,
 }
 
@@ -223,6 +241,27 @@ impl Lanes {
         self.wake();
     }
 
+    /// Puts many stops in line, to be written by one commit. If nothing is written any more they are dropped, and
+    /// with them what answers those who wait.
+    pub fn push_stops(&self, items: Vec<StopItem>) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.stops.extend(items);
+            drop(inner);
+            self.wake();
+        }
+    }
+
+    /// Puts a change of definitions in line. If nothing is written any more it is dropped, and with it what answers.
+    pub fn push_definition(&self, item: DefinitionItem) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.definition = Some(item);
+            drop(inner);
+            self.wake();
+        }
+    }
+
     /// Puts the end of an attempt in line.
     pub fn push_finish(&self, item: FinishItem) {
         let mut inner = self.lock();
@@ -274,7 +313,7 @@ impl Lanes {
     /// What waits.
     pub fn waiting(&self, now: Instant) -> Waiting {
         let inner = self.lock();
-        if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() {
+        if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() || inner.definition.is_some() {
             return Waiting::Now;
         }
         let reports = inner.reports.iter().map(|(due, _)| *due).min();
@@ -290,7 +329,7 @@ impl Lanes {
     /// Takes what one commit may hold.
     pub fn take(&self, now: Instant) -> Work {
         let mut inner = self.lock();
-        let mut work = Work::default();
+        let mut work = Work { definition: inner.definition.take(), ..Work::default() };
         // A patient end stays out of a commit that somebody waits for, which is shorter without it; once one cannot
         // wait any more, all go.
         let go = inner.urgent > 0
@@ -351,6 +390,7 @@ impl Lanes {
             stops: inner.stops.into(),
             starts: inner.starts.into(),
             logs: Vec::new(),
+            definition: inner.definition,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    catalog::Catalog,
+    definitions::CurrentCatalog,
     error::EngineError,
     images::Images,
     lanes::{Lanes, Waiting},
@@ -52,7 +52,7 @@ pub struct Ledger {
     /// Who may run.
     pub pool: Arc<Pool>,
     /// What there is to run.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<CurrentCatalog>,
     /// What callers may ask about the engine.
     pub state: Arc<State>,
     /// What is done with what was committed.
@@ -105,7 +105,8 @@ impl Ledger {
                 self.wait(waiting, now).await;
                 continue;
             }
-            let units = Units::gather(self.lanes.take(now), now, &self.images);
+            let mut units = Units::gather(self.lanes.take(now), now, &self.images);
+            self.turn_back(&mut units);
             let batch = self.batch_for(&units);
             if batch.is_empty() {
                 continue;
@@ -151,7 +152,7 @@ impl Ledger {
             self.pool.nothing_waits();
             return None;
         }
-        self.pool.claims(self.ready.iter(), &self.catalog)
+        self.pool.claims(self.ready.iter(), &self.catalog.load())
     }
 
     fn batch_for(&mut self, units: &Units) -> Batch {
@@ -228,8 +229,11 @@ impl Ledger {
     }
 
     /// Shows and answers what was committed, and keeps the hints true.
-    async fn land(&mut self, units: Units, batch: &Batch, committed: Committed) {
+    async fn land(&mut self, mut units: Units, batch: &Batch, committed: Committed) {
         self.batch = batch.number;
+        if let Some(item) = units.definition.take() {
+            self.redefine(item, committed.definition);
+        }
         let figures = &self.state.figures;
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);
@@ -276,7 +280,7 @@ impl Ledger {
         let mut parts = match units.split() {
             Err(culprit) => {
                 tracing::error!(error = %detail, "the store refused an item");
-                self.refuse(culprit, &detail);
+                self.refuse(*culprit, &detail);
                 // Claims and promotions alone were refused: not something that a later try would change at once.
                 if batch.claims.is_some() || batch.promote {
                     tokio::time::sleep(LAST_BACKOFF).await;
@@ -301,7 +305,7 @@ impl Ledger {
                     Err(culprit) => {
                         let detail = chain(&error);
                         tracing::error!(error = %detail, "the store refused an item");
-                        self.refuse(culprit, &detail);
+                        self.refuse(*culprit, &detail);
                     }
                 },
             }
@@ -316,6 +320,9 @@ impl Ledger {
             let _ = item.reply.send(Err(refused()));
         }
         for item in culprit.stops {
+            let _ = item.reply.send(Err(refused()));
+        }
+        if let Some(item) = culprit.definition {
             let _ = item.reply.send(Err(refused()));
         }
         for unit in culprit.reports {
@@ -338,7 +345,7 @@ impl Ledger {
         }
     }
 
-    /// Refuses the requests, and keeps what must be written in the end.
+    /// Refuses the requests (a change of definitions by dropping it), and keeps what must be written in the end.
     fn give_up(&self, units: Units) {
         let unavailable = || EngineError::Unavailable(None);
         let (starts, stops) = self.lanes.take_requests();

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod catalog;
 pub mod command;
 mod controls;
+pub mod definitions;
 mod drain;
 pub mod error;
 pub mod feed;
@@ -30,6 +31,7 @@ pub mod scratch;
 pub mod settings;
 pub mod start;
 pub mod state;
+mod stops;
 pub mod token;
 mod watch;
 mod work;
@@ -43,6 +45,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
+pub use definitions::Registered;
 pub use error::EngineError;
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
@@ -79,7 +82,7 @@ pub struct Engine {
 struct Inner {
     settings: Settings,
     store: Arc<dyn Store>,
-    catalog: Arc<Catalog>,
+    catalog: Arc<definitions::CurrentCatalog>,
     lanes: Arc<lanes::Lanes>,
     images: Arc<images::Images>,
     feed: Arc<feed::Feed>,
@@ -89,6 +92,10 @@ struct Inner {
     runner: run::Runner,
     spawner: Option<Spawner>,
     key: [u8; 32],
+    /// Whose turn it is to change definitions.
+    changes: Arc<tokio::sync::Semaphore>,
+    /// Who may stop many at a time.
+    sweeps: Arc<tokio::sync::Semaphore>,
     ledger: Mutex<Option<std::thread::JoinHandle<()>>>,
     handlers: Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -110,6 +117,9 @@ pub enum OpenEngineError {
     /// A thread, the scratch directory or the spawner could not be made.
     #[error("cannot start the workers")]
     Workers(#[source] std::io::Error),
+    /// What was registered does not go together with the other tasks.
+    #[error(transparent)]
+    Definitions(CatalogError),
     /// The store failed during recovery.
     #[error("cannot settle what the last daemon left")]
     Recovery(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -137,7 +147,7 @@ impl Engine {
 
     /// The definitions, by id.
     pub fn definitions(&self) -> Vec<Arc<Definition>> {
-        self.inner.catalog.iter().map(|task| Arc::clone(&task.definition)).collect()
+        self.inner.catalog.load().iter().map(|task| Arc::clone(&task.definition)).collect()
     }
 
     /// The definition with this id or name.
@@ -145,7 +155,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::UnknownTask`].
     pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
-        self.inner.catalog.find(id).map(|task| Arc::clone(&task.definition))
+        self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
     }
 
     // --- starts
@@ -179,8 +189,13 @@ impl Engine {
     /// # Errors
     /// Why it was refused; nothing was made then, unless the store did not say.
     pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
-        let start = start::single(&self.inner.catalog, &request, key)?;
-        self.begin_one(start).await
+        loop {
+            let catalog = self.inner.catalog.load();
+            let start = start::single(&catalog, &request, key.clone())?;
+            if let Some(started) = self.begin_one(start, catalog).await? {
+                return Ok(started);
+            }
+        }
     }
 
     /// Whether `request` would be started now; nothing is made.
@@ -188,7 +203,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::start`].
     pub fn validate(&self, request: &StartRequest) -> Result<(), EngineError> {
-        start::single(&self.inner.catalog, request, None)?;
+        start::single(&self.inner.catalog.load(), request, None)?;
         self.room_for(1)
     }
 
@@ -197,7 +212,7 @@ impl Engine {
     /// # Errors
     /// The faults, with pointers that begin `/instances/n`.
     pub fn check(&self, n: usize, request: &StartRequest) -> Result<(), Vec<FieldError>> {
-        start::check_item(&self.inner.catalog, n, request)
+        start::check_item(&self.inner.catalog.load(), n, request)
     }
 
     /// Starts many in one commit, all or none.
@@ -209,8 +224,13 @@ impl Engine {
         requests: Vec<StartRequest>,
         key: Option<IdempotencyKey>,
     ) -> Result<StartedBatch, EngineError> {
-        let start = start::batch(&self.inner.catalog, &requests, key)?;
-        self.begin(start).await
+        loop {
+            let catalog = self.inner.catalog.load();
+            let start = start::batch(&catalog, &requests, key.clone())?;
+            if let Some(started) = self.begin(start, catalog).await? {
+                return Ok(started);
+            }
+        }
     }
 
     /// Runs a done instance again as a new one.
@@ -225,33 +245,40 @@ impl Engine {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Started, EngineError> {
         let of = self.instance(key).await?;
-        // Before its state: what is wrong with the request is said whatever the instance is.
-        let start = start::retry(&self.inner.catalog, &of, inputs, &options, idempotency)?;
-        if !of.is_done() {
-            return Err(EngineError::NotDone { status: of.status() });
+        loop {
+            // Before its state: what is wrong with the request is said whatever the instance is.
+            let catalog = self.inner.catalog.load();
+            let start = start::retry(&catalog, &of, inputs.clone(), &options, idempotency.clone())?;
+            if !of.is_done() {
+                return Err(EngineError::NotDone { status: of.status() });
+            }
+            if let Some(started) = self.begin_one(start, catalog).await? {
+                return Ok(started);
+            }
         }
-        self.begin_one(start).await
     }
 
-    async fn begin_one(&self, start: Start) -> Result<Started, EngineError> {
-        let StartedBatch { instances, replayed } = self.begin(start).await?;
+    async fn begin_one(&self, start: Start, catalog: Arc<Catalog>) -> Result<Option<Started>, EngineError> {
+        let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog).await? else { return Ok(None) };
         let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
-        Ok(Started { instance, replayed })
+        Ok(Some(Started { instance, replayed }))
     }
 
-    async fn begin(&self, start: Start) -> Result<StartedBatch, EngineError> {
+    /// Has `start` written; None if it must be checked again, because a task of it is no longer what `catalog` says.
+    async fn begin(&self, start: Start, catalog: Arc<Catalog>) -> Result<Option<StartedBatch>, EngineError> {
         self.room_for(start.instances.len() as u64)?;
         let (reply, answer) = oneshot::channel();
-        let item = StartItem { bytes: start::bytes(&start), start, reply };
+        let item = StartItem { bytes: start::bytes(&start), start, catalog, reply };
         if self.inner.lanes.push_start(item).is_err() {
             let pending = self.inner.state.pending.load(Ordering::Relaxed);
             return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
         }
         match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
-            StartReply::Created(instances) => Ok(StartedBatch { instances, replayed: false }),
+            StartReply::Created(instances) => Ok(Some(StartedBatch { instances, replayed: false })),
+            StartReply::Outdated => Ok(None),
             StartReply::Replayed(numbers) => {
                 let instances = self.replayed(&numbers).await?;
-                Ok(StartedBatch { instances, replayed: true })
+                Ok(Some(StartedBatch { instances, replayed: true }))
             }
         }
     }

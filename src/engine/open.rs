@@ -12,6 +12,7 @@ use super::{
     Engine, Inner, OpenEngineError, Parts,
     attempt::Shared,
     command::{self, Environment},
+    definitions::CurrentCatalog,
     feed::Feed,
     images::Images,
     lanes::Lanes,
@@ -23,6 +24,7 @@ use super::{
     running::Running,
     scratch::prepare_scratch,
     state::State,
+    stops,
 };
 use crate::{
     domain::{Micros, error::chain},
@@ -36,8 +38,10 @@ const MOST_BLOCKING: u32 = 64;
 const BOOT_SHIFT: u32 = 40;
 
 pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
-    let Parts { settings, store, catalog, program, url } = parts;
+    let Parts { settings, store, mut catalog, program, url } = parts;
     let identity = store.identity().clone();
+    let registered = store.definitions().await.map_err(|error| OpenEngineError::Recovery(error.into()))?;
+    catalog.add_registered(registered, &settings.directory).map_err(OpenEngineError::Definitions)?;
     let tag = identity.tag.clone();
     let workers = OpenEngineError::Workers;
 
@@ -56,7 +60,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
     let backlog = store.backlog().await.map_err(|error| OpenEngineError::Recovery(error.into()))?;
 
     let scratch = prepare_scratch(&identity.tag).map_err(workers)?;
-    let spawner = if catalog.has_commands() {
+    let spawner = if settings.remote_definitions || catalog.has_commands() {
         Some(Spawner::start(&program).await.map_err(|error| workers(std::io::Error::other(error)))?)
     } else {
         None
@@ -75,7 +79,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
     let images = Arc::new(Images::default());
     images.begin(first + 1);
     let feed = Arc::new(Feed::new(identity.boot));
-    let catalog = Arc::new(catalog);
+    let catalog = Arc::new(CurrentCatalog::new(catalog));
     let pool = Arc::new(Pool::new(&settings, Arc::clone(&wake)));
     let running = Arc::new(Running::default());
     let state = Arc::new(State::default());
@@ -147,6 +151,8 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             runner,
             spawner,
             key: identity.key,
+            changes: Arc::new(Semaphore::new(1)),
+            sweeps: Arc::new(Semaphore::new(stops::SWEEPS)),
             ledger: Mutex::new(Some(thread)),
             handlers: Mutex::new(Some(handlers)),
         }),

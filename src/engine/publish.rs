@@ -8,10 +8,10 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::lanes::{StartItem, StopItem};
+use super::lanes::{StartItem, StopItem, StopReply};
 use super::{
     attempt::{Attempt, Shared},
-    catalog::Catalog,
+    definitions::CurrentCatalog,
     error::EngineError,
     feed::Feed,
     image::Commit,
@@ -39,7 +39,7 @@ pub struct Publisher {
     /// What runs.
     pub running: Arc<Running>,
     /// What there is to run.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<CurrentCatalog>,
     /// Who may run.
     pub pool: Arc<Pool>,
     /// What attempts share.
@@ -183,7 +183,7 @@ impl Publisher {
             StopOutcome::Stopping { version } => {
                 changed.update(&self.images, item.instance, |image| commit.stopping(image, deadline, version));
             }
-            StopOutcome::Unchanged | StopOutcome::Done | StopOutcome::NotFound => {}
+            StopOutcome::Unchanged | StopOutcome::Mismatch | StopOutcome::Done | StopOutcome::NotFound => {}
         }
     }
 
@@ -224,6 +224,7 @@ impl Publisher {
             }
         }
         let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
+        let catalog = self.catalog.load();
         let mut attempts = Vec::with_capacity(claimed.len());
         for claim in claimed {
             self.state.pending.fetch_sub(1, Ordering::Relaxed);
@@ -238,8 +239,8 @@ impl Publisher {
                     commit.claimed(image, claim.attempt, claim.version);
                 }),
             };
-            // The catalog named the task in the claim, so it has it.
-            let (Some(image), Some(task)) = (image, self.catalog.get(&claim.task_id)) else { continue };
+            // The catalog named the task in the claim, and no task goes that has an instance which runs.
+            let (Some(image), Some(task)) = (image, catalog.get(&claim.task_id)) else { continue };
             let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await } else { LogExtent::default() };
             attempts.push(Arc::new(Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent)));
         }
@@ -282,7 +283,11 @@ impl Publisher {
         }
         let answer = match outcome {
             StopOutcome::NotFound => Err(EngineError::UnknownInstance { key: item.instance.to_string() }),
-            _ => Ok(changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance))),
+            outcome => {
+                let image =
+                    changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance));
+                Ok(StopReply { outcome, image })
+            }
         };
         let _ = item.reply.send(answer);
     }

@@ -110,7 +110,8 @@ impl Engine {
         if summary.status() != Status::Pending {
             return None;
         }
-        let Some(task) = self.inner.catalog.get(&summary.task_id) else {
+        let catalog = self.inner.catalog.load();
+        let Some(task) = catalog.get(&summary.task_id) else {
             return Some(PendingReason::UnknownTask);
         };
         Some(if summary.run_at > Micros::now() {

@@ -89,6 +89,17 @@ pub struct StopOptions {
     pub by_itself: bool,
 }
 
+/// What a stop of many did, counted in instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct StopCounts {
+    /// That were pending or running and matched: the sum of the others.
+    pub matched: u64,
+    /// That were pending, and are cancelled.
+    pub cancelled: u64,
+    /// That run and are to stop, those included that were stopping already.
+    pub stopping: u64,
+}
+
 /// For whom a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {

@@ -1,6 +1,6 @@
 //! How much the engine may run and keep.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::domain::size::ByteSize;
 
@@ -25,6 +25,10 @@ pub struct Settings {
     pub output: ByteSize,
     /// The most log text of one instance (`limits.log`).
     pub log: ByteSize,
+    /// Whether commands may be registered while it runs (`definitions.remote`).
+    pub remote_definitions: bool,
+    /// Where commands are started that were registered: as configured ones, in the folder of the configuration file.
+    pub directory: PathBuf,
 }
 
 impl Default for Settings {
@@ -40,6 +44,8 @@ impl Default for Settings {
             pending: 1_000_000,
             output: ByteSize::mib(1),
             log: ByteSize::mib(16),
+            remote_definitions: false,
+            directory: PathBuf::from("/"),
         }
     }
 }

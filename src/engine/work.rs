@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     attempt::{Attempt, TakenReport},
+    definitions::DefinitionItem,
     error::EngineError,
     images::Images,
     lanes::{FinishItem, StartItem, StopItem, Work},
@@ -58,13 +59,16 @@ pub struct Units {
     pub stops: Vec<StopItem>,
     /// Starts.
     pub starts: Vec<StartItem>,
+    /// A change of definitions.
+    pub definition: Option<DefinitionItem>,
 }
 
 impl Units {
     /// Takes the latest of everything that `work` names. Reports that change nothing, or whose pinned version is
     /// gone, are answered here.
     pub fn gather(work: Work, now: Instant, images: &Images) -> Self {
-        let mut units = Units { stops: work.stops, starts: work.starts, ..Units::default() };
+        let mut units =
+            Units { stops: work.stops, starts: work.starts, definition: work.definition, ..Units::default() };
         for attempt in work.logs {
             // A full buffer stands in line twice; its chunk is one.
             let taken = units.logs.iter().any(|unit: &LogUnit| Arc::ptr_eq(&unit.attempt, &attempt));
@@ -119,7 +123,12 @@ impl Units {
 
     /// How many items there are.
     pub fn len(&self) -> usize {
-        self.logs.len() + self.finishes.len() + self.reports.len() + self.stops.len() + self.starts.len()
+        self.logs.len()
+            + self.finishes.len()
+            + self.reports.len()
+            + self.stops.len()
+            + self.starts.len()
+            + usize::from(self.definition.is_some())
     }
 
     /// How many rows they write.
@@ -153,16 +162,19 @@ impl Units {
             verdict: unit.patch.verdict.clone(),
         }));
         let now = batch.now;
-        batch
-            .stops
-            .extend(self.stops.iter().map(|item| Stop { instance: item.instance, deadline: now.after(item.grace) }));
+        batch.stops.extend(self.stops.iter().map(|item| Stop {
+            instance: item.instance,
+            deadline: now.after(item.grace),
+            only: item.only,
+        }));
         batch.starts.extend(self.starts.iter().map(|item| item.start.clone()));
+        batch.definition = self.definition.as_ref().map(|item| item.change.clone());
     }
 
     /// Two parts of it, each smaller, in order; None if it holds one item.
-    pub fn split(mut self) -> Result<(Units, Units), Units> {
+    pub fn split(mut self) -> Result<(Units, Units), Box<Units>> {
         if self.len() < 2 {
-            return Err(self);
+            return Err(Box::new(self));
         }
         let mut rest = Units::default();
         let sections = [
@@ -171,10 +183,14 @@ impl Units {
             !self.reports.is_empty(),
             !self.stops.is_empty(),
             !self.starts.is_empty(),
+            self.definition.is_some(),
         ];
         if sections.iter().filter(|section| **section).count() > 1 {
-            // The last section goes apart first: most often a start is the culprit.
-            if !self.starts.is_empty() {
+            // The last section goes apart first: most often a start is the culprit. A change of definitions must
+            // see the starts that were taken with it.
+            if self.definition.is_some() {
+                rest.definition = self.definition.take();
+            } else if !self.starts.is_empty() {
                 rest.starts = std::mem::take(&mut self.starts);
             } else if !self.stops.is_empty() {
                 rest.stops = std::mem::take(&mut self.stops);

@@ -66,6 +66,34 @@ impl<'a> Fields<'a> {
         text
     }
 
+    /// True or false.
+    pub fn boolean(&self, name: &str, faults: &mut Vec<Fault>) -> Option<bool> {
+        let raw = self.raw(name)?;
+        let value = serde_json::from_str(raw.get()).ok();
+        if value.is_none() {
+            faults.push(self.wrong(name, "true or false", raw));
+        }
+        value
+    }
+
+    /// An array of strings.
+    pub fn strings(&self, name: &str, faults: &mut Vec<Fault>) -> Option<Vec<Cow<'a, str>>> {
+        let raw = self.raw(name)?;
+        let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+            faults.push(self.wrong(name, "an array of strings", raw));
+            return None;
+        };
+        let before = faults.len();
+        let mut texts = Vec::with_capacity(items.len());
+        for (n, item) in items.into_iter().enumerate() {
+            match string(item) {
+                Some(text) => texts.push(text),
+                None => faults.push(self.wrong(&format!("{name}/{n}"), "a string", item)),
+            }
+        }
+        (faults.len() == before).then_some(texts)
+    }
+
     /// An integer within `range`. `3.0` is one.
     pub fn integer(&self, name: &str, range: RangeInclusive<i64>, faults: &mut Vec<Fault>) -> Option<i64> {
         let raw = self.raw(name)?;
@@ -118,6 +146,16 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A time, or with `-` a duration before `now`.
+    pub fn time_or_ago(&self, name: &str, now: Micros, faults: &mut Vec<Fault>) -> Option<Micros> {
+        let text = self.string(name, faults)?;
+        let read = match text.strip_prefix('-') {
+            Some(ago) => duration::parse(ago).map(|ago| now.before(ago)).map_err(|error| error.to_string()),
+            None => Micros::parse(&text).map_err(|error| error.to_string()),
+        };
+        read.map_err(|detail| faults.push(self.fault(name, detail))).ok()
     }
 
     /// Labels.

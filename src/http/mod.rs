@@ -12,6 +12,7 @@ mod batch;
 mod body;
 mod call;
 mod connection;
+mod define;
 mod definitions;
 mod dispatch;
 mod events;
@@ -47,6 +48,7 @@ mod serve;
 pub mod settings;
 mod start;
 mod stop;
+mod stop_many;
 mod stream;
 
 pub use app::App;

@@ -31,7 +31,8 @@ pub const PARAMETERS: &[Parameter] = &[
     flag("dry_run"),
 ];
 
-const ATTEMPTS: std::ops::RangeInclusive<i64> = 1..=1000;
+/// How many attempts an instance may have.
+pub const ATTEMPTS: std::ops::RangeInclusive<i64> = 1..=1000;
 const PRIORITY: std::ops::RangeInclusive<i64> = i16::MIN as i64..=i16::MAX as i64;
 const BOTH: &str = "run_at and delay exclude each other: give one";
 const NO_WORKLOAD: &str = "must be local or remote";

@@ -327,6 +327,10 @@ impl From<EngineError> for Problem {
             EngineError::InvalidBatch { errors } => {
                 Problem::invalid_batch(errors.into_iter().map(Fault::from).collect())
             }
+            EngineError::DefinitionTaken { .. }
+            | EngineError::DefinitionDiffers { .. }
+            | EngineError::DefinitionFixed { .. } => Problem::new(Kind::DefinitionExists, told),
+            EngineError::DefinitionInUse { id } => Problem::new(Kind::DefinitionInUse, told).task_id(&id),
             EngineError::KeyReused => Problem::new(Kind::IdempotencyKeyReused, told),
             EngineError::QueueFull { .. } => Problem::new(Kind::QueueFull, told),
             EngineError::Draining => Problem::new(Kind::Draining, told),

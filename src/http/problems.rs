@@ -53,8 +53,8 @@ kinds! {
     Forbidden = 403, "forbidden", "Forbidden";
     /// A web page of another origin tried to change something.
     ForeignOrigin = 403, "foreign-origin", "Foreign origin";
-    /// Definitions are not taken over HTTP here: the operator has to allow it with `definitions.remote`.
-    RemoteDefinitionsOff = 403, "remote-definitions-off", "Remote definitions off";
+    /// Commands can be registered and removed over HTTP only where the operator allows it: `definitions.remote = true`.
+    RemoteDefinitionsOff = 403, "remote-definitions-off", "Remote definitions are off";
     /// There is no such route. Paths have no trailing slash.
     NotFound = 404, "not-found", "Not found";
     /// No task has this id or name. GET /v1/definitions lists them.
@@ -73,9 +73,10 @@ kinds! {
     AttemptNotRunning = 409, "attempt-not-running", "Attempt not running";
     /// Another attempt has begun or the instance is done: the reporting program should end.
     AttemptOver = 409, "attempt-over", "Attempt over";
-    /// Another definition has this id or name, or one that is compiled in or configured. Choose another id.
+    /// The id or name is that of another task, or the task is compiled in or configured, which cannot be changed over HTTP.
+    /// GET /v1/definitions tells where each comes from.
     DefinitionExists = 409, "definition-exists", "Definition exists";
-    /// Instances of this definition are not done. Stop them, or wait for them, then remove it.
+    /// Instances of the definition are pending or running. Stop them or wait, then remove it.
     DefinitionInUse = 409, "definition-in-use", "Definition in use";
     /// The task failed, so that there is no result; `error` tells why.
     TaskFailed = 409, "task-failed", "Task failed";

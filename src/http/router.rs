@@ -11,13 +11,13 @@ use futures_util::future::BoxFuture;
 use super::{
     App, Response, attempts, batch,
     call::Call,
-    definitions,
+    define, definitions,
     dispatch::dispatch,
     events, feed, health, instances, list, logs, metrics, openapi, parts,
     problem::Problem,
     problems, report, retry, root,
-    settings::Scope::{Read, Run},
-    start, stop,
+    settings::Scope::{Admin, Read, Run},
+    start, stop, stop_many,
 };
 
 /// A path and what can be done there.
@@ -68,7 +68,14 @@ use Access::{Health, Instance, Open, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
-    Route { path: "/v1/definitions/{id}", operations: &[op!(GET, Scope(Read), definitions::show)] },
+    Route {
+        path: "/v1/definitions/{id}",
+        operations: &[
+            op!(GET, Scope(Read), definitions::show),
+            op!(PUT, Scope(Admin), define::register),
+            op!(DELETE, Scope(Admin), define::remove),
+        ],
+    },
     Route {
         path: "/v1/definitions/{id}/instances",
         operations: &[op!(POST, Scope(Run), start::with_bare_inputs, waits)],
@@ -78,6 +85,7 @@ static ROUTES: &[Route] = &[
         operations: &[op!(GET, Scope(Read), list::list), op!(POST, Scope(Run), start::with_task_id, waits)],
     },
     Route { path: "/v1/instances/batch", operations: &[op!(POST, Scope(Run), batch::start)] },
+    Route { path: "/v1/instances/stop", operations: &[op!(POST, Scope(Run), stop_many::stop)] },
     Route {
         path: "/v1/instances/{id}",
         operations: &[op!(GET, Instance(Read), instances::show, waits), op!(DELETE, Instance(Run), stop::stop, waits)],

@@ -21,6 +21,8 @@ pub struct Settings {
     pub streams: usize,
     /// Who may call; empty means everybody on this machine (`[[tokens]]`).
     pub tokens: Vec<TokenSettings>,
+    /// Whether commands may be registered (`definitions.remote`).
+    pub remote_definitions: bool,
     /// The address that is listened on.
     pub bound: SocketAddr,
 }
@@ -36,6 +38,7 @@ impl Settings {
             batch_body: ByteSize::mib(16),
             streams: 1024,
             tokens: Vec::new(),
+            remote_definitions: false,
             bound,
         }
     }

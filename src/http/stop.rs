@@ -21,7 +21,8 @@ use crate::{
 };
 
 const PARAMETERS: &[Parameter] = &[one("grace"), flag("force"), flag("wait")];
-const LONGEST_GRACE: Duration = Duration::from_secs(3600);
+/// The longest grace.
+pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 
 /// Stops the instance; 202 while it still runs, 200 when it is done.
 pub async fn stop(call: &mut Call) -> Result<Response, Problem> {

@@ -1,6 +1,7 @@
 //! What is written together, and what became of it.
 //!
-//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims. Each outcome
+//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims, the change of
+//! definitions. Each outcome
 //! stands at the index of its item. Instances are named by their number.
 
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::{
-    Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Verdict, Workload,
+    Definition, Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Status, Verdict,
+    Workload,
 };
 
 /// Everything that one commit writes.
@@ -35,6 +37,8 @@ pub struct Batch {
     pub promote: bool,
     /// What may run now.
     pub claims: Option<Claims>,
+    /// A change of the registered definitions. It sees what this batch starts.
+    pub definition: Option<DefinitionChange>,
 }
 
 impl Batch {
@@ -51,6 +55,7 @@ impl Batch {
             starts: Vec::new(),
             promote: false,
             claims: None,
+            definition: None,
         }
     }
 
@@ -63,6 +68,7 @@ impl Batch {
             && self.starts.is_empty()
             && !self.promote
             && self.claims.is_none()
+            && self.definition.is_none()
     }
 }
 
@@ -135,6 +141,8 @@ pub struct Stop {
     pub instance: u64,
     /// When what still runs is dropped or killed.
     pub deadline: Micros,
+    /// Only while it is in this status, pending or running.
+    pub only: Option<Status>,
 }
 
 /// One request to start: one instance or many, all or none.
@@ -202,6 +210,18 @@ pub struct Room {
     pub older: bool,
 }
 
+/// A change of the registered definitions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DefinitionChange {
+    /// A new one. Its id and name are not in use.
+    Register(Arc<Definition>),
+    /// One that goes, unless an instance of it is pending or running.
+    Remove {
+        /// Its id.
+        id: Arc<str>,
+    },
+}
+
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Committed {
@@ -221,6 +241,21 @@ pub struct Committed {
     pub claimed: Vec<Claimed>,
     /// When the next promotion is due; only where the batch asked for promotions.
     pub next_due: Option<Micros>,
+    /// For the change of definitions, where there was one.
+    pub definition: Option<DefinitionOutcome>,
+}
+
+/// What became of a change of definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefinitionOutcome {
+    /// It is kept.
+    Registered,
+    /// It is gone.
+    Removed,
+    /// Instances of it are pending or running: it stays.
+    InUse,
+    /// It was not there.
+    NotFound,
 }
 
 /// What became of a fenced write.
@@ -268,6 +303,8 @@ pub enum StopOutcome {
     },
     /// It runs, and an earlier stop has a deadline at least as near.
     Unchanged,
+    /// It is not done, and in another status than the stop was for: nothing was written.
+    Mismatch,
     /// It was done already.
     Done,
     /// There is no such instance.

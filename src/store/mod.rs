@@ -12,12 +12,12 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim, NewInstance, Report,
-    Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+    Batch, Claimed, Claims, Committed, DefinitionChange, DefinitionOutcome, Ending, Expired, Finish, FinishOutcome,
+    IdempotencyClaim, NewInstance, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
@@ -35,6 +35,10 @@ pub trait Store: Send + Sync + 'static {
     /// A page of summaries, newest first by number.
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>>;
 
+    /// The numbers of the pending and running instances that match, newest first, at most `query.limit`.
+    /// `query.statuses` names one of the two or both.
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>>;
+
     /// Lines of one instance's log, in order of `seq`. Where lines were dropped to keep within the limit, one
     /// line of the `system` stream stands in their place and says how many.
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>>;
@@ -50,6 +54,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What waits to run.
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>>;
+
+    /// The registered definitions, by id.
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>>;
 
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;

@@ -38,6 +38,7 @@ fn the_example_says_the_defaults() {
     let example = load(EXAMPLE, &[]).unwrap();
     let mut default = load("", &[]).unwrap();
     default.file = example.file.clone();
+    default.engine.directory = example.engine.directory.clone();
     assert_eq!(example.handlers.len(), 1, "the example shows the settings of a handler");
     default.handlers = example.handlers.clone();
     assert_eq!(example, default);
@@ -86,6 +87,7 @@ fn every_key_is_read() {
         database = { url = "sqlite:///srv/x.db", synchronous = "normal" }
         worker = { local_slots = 1, command_slots = 2, stop_grace = 1.5 }
         limits = { body = 10, batch_body = "2 KiB", pending = 3, output = "1 GiB", log = "4KiB", streams = 5 }
+        definitions = { remote = true }
         log = { format = "json", level = "warn,taskwright::http=debug" }
         "#,
         &[],
@@ -100,6 +102,8 @@ fn every_key_is_read() {
     assert_eq!((engine.local_slots.get(), engine.command_slots.get(), engine.pending), (1, 2, 3));
     assert_eq!((engine.stop_grace, &*engine.node), (Duration::from_millis(1500), "n"));
     assert_eq!((engine.output, engine.log), (ByteSize(1 << 30), ByteSize(4096)));
+    assert!(engine.remote_definitions);
+    assert_eq!(&engine.directory, config.file.as_ref().unwrap().parent().unwrap());
 }
 
 #[test]
@@ -189,7 +193,8 @@ fn each_fault_is_named_with_its_place_and_the_remedy() {
     for (toml, said) in [
         ("servr.listen = 'x'".to_owned(), "FILE: `servr` is not known; did you mean `server`?"),
         ("retention.age = '30d'".into(), "FILE: `retention` is not known"),
-        ("definitions.remote = true".into(), "FILE: `definitions` is not known"),
+        ("definitions.remot = true".into(), "FILE: definitions: `remot` is not known; did you mean `remote`?"),
+        ("definitions.remote = 'yes'".into(), "FILE: definitions.remote: must be true or false, not a text"),
         ("server.listne = 'x'".into(), "FILE: server: `listne` is not known; did you mean `listen`?"),
         (task("timout = 3"), "FILE: tasks[0]: `timout` is not known; did you mean `timeout`?"),
         (task("retention = { count = 3 }"), "`retention` is not known"),

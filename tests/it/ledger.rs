@@ -7,10 +7,10 @@ use std::{
 
 use futures_util::future::{BoxFuture, join_all};
 use taskwright::{
-    domain::{Definition, FieldError, InstanceKey, Json, Micros, Progress, Source, Status, Workload},
+    domain::{Definition, FieldError, InstanceKey, InstanceQuery, Json, Micros, Progress, Source, Status, Workload},
     engine::{
         Catalog, Engine, EngineError, IdempotencyKey, Parts, ReportPatch, Settings, StartOptions, StartRequest,
-        StopOptions, When, Writer,
+        StopCounts, StopOptions, When, Writer,
     },
     store::{
         Store,
@@ -55,6 +55,10 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Bench {
+        Bench::with(Settings::default()).await
+    }
+
+    async fn with(engine: Settings) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = SqliteSettings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Full };
         let store = FaultyStore::over(Arc::new(SqliteStore::open(settings).await.expect("a new store opens")));
@@ -66,7 +70,7 @@ impl Bench {
             (definition("cursed"), handler(true)),
         ];
         let engine = Engine::open(Parts {
-            settings: Settings::default(),
+            settings: engine,
             store: Arc::clone(&store) as Arc<dyn Store>,
             catalog: Catalog::new(handlers, Vec::new()).expect("a catalog"),
             program: env!("CARGO_BIN_EXE_taskwright").into(),
@@ -93,6 +97,12 @@ impl Bench {
     async fn done(&self, number: u64) -> Status {
         let wait = Duration::from_secs(10);
         self.engine.wait_done(InstanceKey::Number(number), wait).await.expect("it exists").status()
+    }
+
+    /// Whatever the ledger did by itself, such as a look for work of a new task, is committed.
+    async fn settled(&self) {
+        let number = self.start("quick").await.expect("it starts");
+        assert_eq!(self.done(number).await, Status::Completed);
     }
 
     /// Ends the engine; what it left must be sound.
@@ -297,4 +307,92 @@ async fn a_change_that_cannot_be_read_is_told_as_lost() {
     let changes = watch.read(9).expect("it goes on");
     assert!(changes.iter().all(|change| change.summary.number == number) && !changes.is_empty());
     bench.close().await;
+}
+
+#[tokio::test]
+async fn what_is_started_during_a_stop_of_many_is_left_alone() {
+    let bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.start("waits").await.expect("it starts");
+    }
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let engine = bench.engine.clone();
+    let sweep = tokio::spawn(async move { engine.stop_matching(InstanceQuery::default(), stop()).await });
+    wait_for("the commit of the stops", async || (bench.store.commits() > commits).then_some(())).await;
+    let (started, ()) = tokio::join!(bench.start("waits"), async {
+        tokio::task::yield_now().await;
+        bench.store.release();
+    });
+    let counts = sweep.await.expect("it ends").expect("it stops");
+    assert_eq!(counts, StopCounts { matched: 3, cancelled: 0, stopping: 3 });
+    let started = bench.engine.instance(InstanceKey::Number(started.expect("it starts"))).await.expect("it is there");
+    assert_eq!((started.status(), started.stop), (Status::Running, None));
+}
+
+fn registered(id: &str, command: &str) -> Definition {
+    Definition {
+        command: Some(vec![command.to_owned()]),
+        ..Definition::new(id.parse().expect("an id"), Workload::Remote, Source::Registered)
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_a_removal_overtakes_is_refused() {
+    let bench = Bench::with(Settings { remote_definitions: true, ..Settings::default() }).await;
+    bench.engine.register(registered("once", "true")).await.expect("it registers");
+    bench.settled().await;
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let engine = bench.engine.clone();
+    let removal = tokio::spawn(async move { engine.unregister("once").await });
+    wait_for("the commit of the removal", async || (bench.store.commits() > commits).then_some(())).await;
+    // The catalog still has it, so this start is put in line; the commit before it takes its task away.
+    let (started, ()) = tokio::join!(bench.start("once"), async {
+        tokio::task::yield_now().await;
+        bench.store.release();
+    });
+    assert!(matches!(started, Err(EngineError::UnknownTask { .. })), "{started:?}");
+    removal.await.expect("it ends").expect("it removes");
+    assert_eq!(bench.store.backlog().await.expect("it reads").pending, 0);
+}
+
+#[tokio::test]
+async fn a_removal_that_a_start_overtakes_is_refused() {
+    let bench = Bench::with(Settings { remote_definitions: true, ..Settings::default() }).await;
+    bench.engine.register(registered("once", "true")).await.expect("it registers");
+    bench.settled().await;
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let (starting, removing) = (bench.engine.clone(), bench.engine.clone());
+    let request = StartRequest {
+        task: "once".into(),
+        inputs: Json::empty_object(),
+        options: StartOptions { when: When::After(Duration::from_secs(3600)), ..StartOptions::default() },
+    };
+    let start = tokio::spawn(async move { starting.start(request, None).await });
+    wait_for("the commit of the start", async || (bench.store.commits() > commits).then_some(())).await;
+    // The store has no instance of it yet, so the removal is put in line.
+    let (removed, ()) = tokio::join!(removing.unregister("once"), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        bench.store.release();
+    });
+    assert!(matches!(removed, Err(EngineError::DefinitionInUse { .. })), "{removed:?}");
+    let key = InstanceKey::Number(start.await.expect("it ends").expect("it starts").instance.number);
+    bench.engine.stop(key, stop()).await.expect("it stops");
+    bench.engine.unregister("once").await.expect("it is not in use any more");
+}
+
+#[tokio::test]
+async fn a_registration_that_cannot_be_written_leaves_nothing() {
+    let bench = Bench::with(Settings { remote_definitions: true, ..Settings::default() }).await;
+    bench.store.fail_always(true);
+    let refused = bench.engine.register(registered("a", "true")).await;
+    assert!(matches!(refused, Err(EngineError::Unavailable(_))), "{refused:?}");
+    assert!(bench.engine.definition("a").is_err());
+    bench.store.fail_always(false);
+    assert!(bench.engine.register(registered("a", "true")).await.expect("it registers").is_new);
+    assert!(!bench.engine.register(registered("a", "true")).await.expect("it is there").is_new);
+    let other = bench.engine.register(registered("a", "false")).await;
+    assert!(matches!(other, Err(EngineError::DefinitionDiffers { .. })), "{other:?}");
 }

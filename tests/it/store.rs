@@ -4,6 +4,7 @@
 //! [`scene::Scene`], and after each one the store must find nothing wrong with itself.
 
 mod claims;
+mod definitions;
 mod finishes;
 mod idempotency;
 mod logs;
@@ -39,7 +40,7 @@ macro_rules! store_tests {
                     a_verdict_can_be_withdrawn;
                 stops: a_pending_instance_is_cancelled_at_once, a_running_instance_keeps_the_earliest_deadline,
                     a_stop_is_sticky, a_stop_before_the_claim_of_its_batch, a_stop_of_a_new_instance_in_the_next_batch,
-                    a_waiting_retry_is_cancelled, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
+                    a_waiting_retry_is_cancelled, a_stop_for_one_status_leaves_others, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
                 promotions: a_scheduled_instance_waits_for_its_time, becoming_ready_is_no_new_version,
                     what_waited_too_long_fails, a_queue_timeout_ends_with_the_first_claim,
                     what_waited_too_long_is_not_claimed, the_next_due_is_the_earliest_of_both,
@@ -48,10 +49,12 @@ macro_rules! store_tests {
                     two_equal_keys_in_one_batch_make_one_instance, keys_of_others_are_others, a_key_is_kept_a_day,
                     a_refused_batch_uses_no_key;
                 reads: instances_are_found_by_id_and_number, summaries_are_instances_without_payloads, a_list_is_newest_first_in_pages, lists_filter_by_task,
-                    lists_filter_by_status, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
+                    lists_filter_by_status, live_instances_match_and_come_in_pages, lists_filter_by_labels, lists_filter_by_creation, lists_find_a_stretch_of_time,
                     lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,
                     a_refused_batch_changes_nothing;
+                definitions: a_definition_reads_back_as_it_was_given, a_definition_stays_while_an_instance_is_live,
+                    a_start_in_the_batch_of_a_removal_keeps_the_definition;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,
                     lines_are_filtered, a_trimmed_log_says_so, lines_that_never_came_are_counted,
                     a_log_of_nobody_is_dropped, an_empty_log_is_empty;

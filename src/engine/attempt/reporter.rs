@@ -58,6 +58,7 @@ impl Reporter for AttemptReporter {
             instance: self.0.number,
             grace: self.0.shared.stop_grace,
             by_itself: true,
+            only: None,
             reply,
         });
     }

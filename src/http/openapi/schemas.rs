@@ -20,7 +20,7 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 18] = [
+const ANSWERS: [&str; 19] = [
     "Instance",
     "Valid",
     "Summary",
@@ -39,6 +39,7 @@ const ANSWERS: [&str; 18] = [
     "Attempt",
     "Attempts",
     "Definition",
+    "StopCounts",
 ];
 
 /// Every schema, by name.
@@ -72,6 +73,8 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         BatchRequest,
         Batch,
         InstanceList,
+        StopFilter,
+        StopCounts,
         StatusPart,
         ProgressPart,
         ProgressReport,
@@ -91,6 +94,8 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         Source,
         Definition,
         Definitions,
+        DefinitionRequest,
+        CommandLine,
         Health,
         Checks,
         Fault,

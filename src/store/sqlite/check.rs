@@ -4,6 +4,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     codec::{from_json, labels_of},
+    definitions,
     fault::of_read,
     readers::Readers,
     statement::{Arguments, count, fetch},
@@ -103,7 +104,8 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
         }
         keys(&mut reader, &mut findings).await?;
         labels(&mut reader, &mut findings).await?;
-        values(&mut reader, &mut findings).await
+        values(&mut reader, &mut findings).await?;
+        definitions::check(&mut reader, &mut findings).await
     };
     read.await.map_err(of_read)?;
     Ok(findings)

@@ -17,7 +17,7 @@ use std::{
 use sqlx::{Row, SqliteConnection};
 
 use super::{commit::Writer, connection};
-use crate::store::Batch;
+use crate::store::{Batch, DefinitionChange};
 
 /// Pages of 4 KiB in the log from which on a checkpoint is tried.
 const PASSIVE: u64 = 1024;
@@ -143,5 +143,12 @@ fn pages(batch: &Batch) -> u64 {
         + batch.finishes.iter().map(|finish| output(&finish.output) + 300).sum::<usize>()
         + batch.reports.iter().map(|report| output(&report.output) + 300).sum::<usize>()
         + batch.logs.iter().flat_map(|chunk| &chunk.lines).map(|line| line.text.len() + 30).sum::<usize>();
-    8 + bytes as u64 / 3000
+    let definition = match &batch.definition {
+        Some(DefinitionChange::Register(definition)) => {
+            let schemas = [&definition.input_schema, &definition.output_schema];
+            schemas.into_iter().flatten().map(|schema| schema.as_str().len()).sum()
+        }
+        Some(DefinitionChange::Remove { .. }) | None => 0,
+    };
+    8 + (bytes + definition) as u64 / 3000
 }

@@ -8,7 +8,7 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, created, fault,
+    Writing, claims, connection, created, definitions, fault,
     fault::Stage,
     finishes, log_writes, promotions, reports, starts,
     statement::execute,
@@ -175,6 +175,7 @@ async fn sections(
     let claimed = claims::choose(transaction, batch, planned.new).await?;
     starts::write(transaction, batch, &claimed.new).await?;
     claims::write(transaction, batch, &claimed).await?;
+    let definition = definitions::write(transaction, batch).await?;
     let next_due = if batch.promote { promotions::next_due(transaction).await? } else { None };
     transaction.commit().await?;
     Ok(Committed {
@@ -186,5 +187,6 @@ async fn sections(
         promoted,
         claimed: claimed.claimed,
         next_due,
+        definition,
     })
 }

@@ -10,7 +10,7 @@ use super::{
     fault::of_read,
     instances::decode,
     readers::Readers,
-    statement::Arguments,
+    statement::{Arguments, count},
 };
 use crate::{
     domain::{InstanceQuery, LabelFilter, Page, Status, Summary},
@@ -20,18 +20,29 @@ use crate::{
 /// A page of the instances that match.
 pub(super) async fn list(readers: &Readers, query: &InstanceQuery) -> Result<Page<Summary>, StoreError> {
     let limit = query.limit.max(1);
-    let rows = read(readers, query, limit).await?;
+    let rows = read(readers, query, SUMMARY_COLUMNS, limit + 1).await?;
     let mut items = decode(&rows, codec::summary).map_err(of_read)?;
     let more = items.len() > limit;
     items.truncate(limit);
     Ok(Page { items, more })
 }
 
-async fn read(readers: &Readers, query: &InstanceQuery, limit: usize) -> Result<Vec<SqliteRow>, StoreError> {
+/// The numbers of those that match, newest first.
+pub(super) async fn live(readers: &Readers, query: &InstanceQuery) -> Result<Vec<u64>, StoreError> {
+    let rows = read(readers, query, "i.number AS number", query.limit).await?;
+    decode(&rows, |row| count(row, 0)).map_err(of_read)
+}
+
+async fn read(
+    readers: &Readers,
+    query: &InstanceQuery,
+    columns: &'static str,
+    limit: usize,
+) -> Result<Vec<SqliteRow>, StoreError> {
     let mut reader = readers.take().await?;
     let numbers = created::numbers(&mut reader, query).await.map_err(of_read)?;
-    let mut select = Select { sql: String::new(), arguments: Arguments::default(), numbers };
-    select.write(query, limit as u64 + 1).map_err(of_read)?;
+    let mut select = Select { sql: String::new(), arguments: Arguments::default(), columns, numbers };
+    select.write(query, limit as u64).map_err(of_read)?;
     // The text holds names of columns and question marks only; every value is bound.
     let statement = sqlx::query_with(AssertSqlSafe(select.sql), select.arguments.into_inner());
     statement.fetch_all(&mut *reader).await.map_err(of_read)
@@ -41,6 +52,7 @@ async fn read(readers: &Readers, query: &InstanceQuery, limit: usize) -> Result<
 struct Select {
     sql: String,
     arguments: Arguments,
+    columns: &'static str,
     /// Where all that matches is to be found.
     numbers: Range<i64>,
 }
@@ -61,15 +73,10 @@ impl Select {
             }
             self.sql.push_str("SELECT * FROM (");
             match query.task_id {
-                Some(_) => {
-                    self.arm(query, Some(*status))?;
-                    self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
-                }
-                None => {
-                    self.arm_of_all_tasks(query, *status, limit)?;
-                    self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
-                }
+                Some(_) => self.arm(query, Some(*status))?,
+                None => self.arm_of_all_tasks(query, *status, limit)?,
             }
+            self.sql.push_str(" ORDER BY i.number DESC LIMIT ?)");
             self.arguments.add_count(limit)?;
         }
         self.sql.push_str(") ORDER BY number DESC LIMIT ?");
@@ -83,8 +90,9 @@ impl Select {
              SELECT min(task_id) FROM instances INDEXED BY instances_status WHERE status = ? \
              UNION ALL SELECT (SELECT min(n.task_id) FROM instances n INDEXED BY instances_status WHERE n.status = ? \
              AND n.task_id > t.task_id) FROM t WHERE t.task_id IS NOT NULL) \
-             SELECT {SUMMARY_COLUMNS} FROM t CROSS JOIN instances i ON i.number IN (\
-             SELECT i.number FROM instances i INDEXED BY instances_status WHERE i.task_id = t.task_id"
+             SELECT {} FROM t CROSS JOIN instances i ON i.number IN (\
+             SELECT i.number FROM instances i INDEXED BY instances_status WHERE i.task_id = t.task_id",
+            self.columns
         ));
         self.arguments.add(status_code(status))?;
         self.arguments.add(status_code(status))?;
@@ -100,7 +108,7 @@ impl Select {
         } else {
             Some(0)
         });
-        self.sql.push_str(&format!("SELECT {SUMMARY_COLUMNS} FROM "));
+        self.sql.push_str(&format!("SELECT {} FROM ", self.columns));
         match lead.map(|lead| &query.labels[lead]) {
             Some(label) => {
                 self.sql.push_str("labels l CROSS JOIN instances i ON i.number = l.number WHERE l.key = ?");

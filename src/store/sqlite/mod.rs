@@ -11,6 +11,7 @@ mod codec;
 mod commit;
 mod connection;
 mod created;
+mod definitions;
 mod fault;
 mod finishes;
 mod header;
@@ -40,7 +41,7 @@ use futures_util::future::BoxFuture;
 pub use settings::{Settings, Synchronous};
 
 use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
 use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
@@ -110,6 +111,10 @@ impl Store for SqliteStore {
         Box::pin(list::list(&self.readers, query))
     }
 
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
+        Box::pin(list::live(&self.readers, query))
+    }
+
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
         Box::pin(log_reads::lines(&self.readers, query))
     }
@@ -128,6 +133,10 @@ impl Store for SqliteStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         Box::pin(instances::backlog(&self.readers))
+    }
+
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
+        Box::pin(definitions::all(&self.readers))
     }
 
     fn identity(&self) -> &Identity {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::Row;
 
 use super::{
+    codec::status_code,
     reports::statuses,
     statement::{Arguments, Part, Statement, count, rounds},
     transaction::Transaction,
@@ -12,8 +13,8 @@ use super::{
 use crate::store::{Batch, Stop, StopOutcome};
 
 static STOPS: Statement = Statement::new(&[
-    Part::Text("WITH v(number, deadline) AS (VALUES "),
-    Part::Rows(2),
+    Part::Text("WITH v(number, deadline, only) AS (VALUES "),
+    Part::Rows(3),
     Part::Text(
         ") UPDATE instances SET \
          finished_at = iif(status = 0, max(?, coalesce(started_at, created_at)), NULL), \
@@ -22,7 +23,8 @@ static STOPS: Statement = Statement::new(&[
          stop_requested_at = coalesce(stop_requested_at, ?), \
          stop_deadline = v.deadline, \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
-         FROM v WHERE instances.number = v.number AND (instances.status = 0 OR (instances.status = 1 \
+         FROM v WHERE instances.number = v.number AND (v.only IS NULL OR v.only = instances.status) \
+         AND (instances.status = 0 OR (instances.status = 1 \
          AND (instances.stop_deadline IS NULL OR v.deadline < instances.stop_deadline))) \
          RETURNING number, version, status",
     ),
@@ -37,8 +39,9 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
             for stop in items {
                 arguments.add_count(stop.instance)?;
                 arguments.add(stop.deadline.0)?;
+                arguments.add(stop.only.map(status_code))?;
             }
-            arguments.pad((size - items.len()) * 2)?;
+            arguments.pad((size - items.len()) * 3)?;
             arguments.add(batch.now.0)?;
             arguments.add(batch.now.0)?;
             arguments.add_count(batch.number)?;
@@ -69,6 +72,7 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
     let outcome = |(stop, outcome): (&Stop, Option<StopOutcome>)| {
         outcome.unwrap_or_else(|| match statuses.get(&stop.instance) {
             None => StopOutcome::NotFound,
+            Some(code @ 0..=1) if stop.only.is_some_and(|only| status_code(only) != *code) => StopOutcome::Mismatch,
             Some(1) => StopOutcome::Unchanged,
             Some(_) => StopOutcome::Done,
         })

@@ -69,6 +69,26 @@ pub async fn summaries_are_instances_without_payloads(scene: &Scene) {
     assert_eq!(scene.store.summaries(&[]).await.expect("it reads"), []);
 }
 
+pub async fn live_instances_match_and_come_in_pages(scene: &Scene) {
+    let [_, _, running, _, pending, other] = one_of_each(scene).await;
+    let marked = scene.pending(labelled("b", [("k", "v")])).await;
+    let live = async |query: InstanceQuery| {
+        let statuses =
+            if query.statuses.is_empty() { vec![Status::Pending, Status::Running] } else { query.statuses.clone() };
+        let limit = query.limit.max(1);
+        scene.store.live(&InstanceQuery { statuses, limit, ..query }).await.expect("it reads")
+    };
+    let all = InstanceQuery { limit: 9, ..InstanceQuery::default() };
+    assert_eq!(live(all.clone()).await, [marked, other, pending, running]);
+    assert_eq!(live(InstanceQuery { limit: 2, ..all.clone() }).await, [marked, other]);
+    assert_eq!(live(InstanceQuery { limit: 2, below: Some(other), ..all.clone() }).await, [pending, running]);
+    assert_eq!(live(InstanceQuery { statuses: vec![Status::Running], ..all.clone() }).await, [running]);
+    assert_eq!(live(InstanceQuery { task_id: Some("b".into()), ..all.clone() }).await, [marked, other]);
+    assert_eq!(live(InstanceQuery { labels: vec![label("k", Some("v"))], ..all.clone() }).await, [marked]);
+    let created_before = Some(scene.get(other).await.created_at);
+    assert_eq!(live(InstanceQuery { created_before, ..all.clone() }).await, [running]);
+}
+
 pub async fn a_list_is_newest_first_in_pages(scene: &Scene) {
     scene.start((0..7).map(|_| new("a"))).await;
     let mut below = None;

@@ -214,7 +214,7 @@ pub fn report(instance: u64, attempt: u32) -> Report {
 }
 
 pub fn stop(instance: u64, deadline: Micros) -> Stop {
-    Stop { instance, deadline }
+    Stop { instance, deadline, only: None }
 }
 
 /// Lines from `first` on, one for each text.

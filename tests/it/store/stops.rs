@@ -2,7 +2,7 @@
 
 use taskwright::{
     domain::{Micros, Outcome, Phase, Status, StopRequest},
-    store::{FinishOutcome, StopOutcome},
+    store::{FinishOutcome, Stop, StopOutcome},
 };
 
 use super::scene::*;
@@ -97,6 +97,21 @@ pub async fn a_waiting_retry_is_cancelled(scene: &Scene) {
         })
         .await;
     assert!(committed.claimed.is_empty() && committed.promoted.is_empty() && committed.next_due.is_none());
+}
+
+pub async fn a_stop_for_one_status_leaves_others(scene: &Scene) {
+    let (running, pending) = (scene.running(new("a")).await, scene.pending(new("a")).await);
+    let only = |number, status| Stop { only: Some(status), ..stop(number, scene.now()) };
+    let before = (scene.get(running).await, scene.get(pending).await);
+    let wrong = vec![only(running, Status::Pending), only(pending, Status::Running)];
+    assert_eq!(scene.commit(|batch| batch.stops = wrong).await.stops, [StopOutcome::Mismatch; 2]);
+    assert_eq!((scene.get(running).await, scene.get(pending).await), before);
+    let right = vec![only(running, Status::Running), only(pending, Status::Pending)];
+    let committed = scene.commit(|batch| batch.stops = right).await;
+    assert_eq!(committed.stops, [StopOutcome::Stopping { version: 2 }, StopOutcome::Cancelled { version: 2 }]);
+    let again = vec![only(running, Status::Running), only(pending, Status::Pending)];
+    let committed = scene.commit(|batch| batch.stops = again).await;
+    assert_eq!(committed.stops, [StopOutcome::Unchanged, StopOutcome::Done]);
 }
 
 pub async fn stops_of_nothing_change_nothing(scene: &Scene) {

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use taskwright::{
-    domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
+    domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
     store::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError},
 };
 use tokio::sync::Semaphore;
@@ -145,6 +145,13 @@ impl Store for FaultyStore {
         })
     }
 
+    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.live(query).await
+        })
+    }
+
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
         Box::pin(async move {
             self.readable()?;
@@ -166,6 +173,10 @@ impl Store for FaultyStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         self.inner.backlog()
+    }
+
+    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
+        self.inner.definitions()
     }
 
     fn identity(&self) -> &Identity {

@@ -186,6 +186,17 @@ pub struct InstanceList {
     next_cursor: Option<String>,
 }
 
+/// What a stop of many did.
+#[derive(ToSchema)]
+pub struct StopCounts {
+    /// Instances that were pending or running and matched.
+    matched: u64,
+    /// Those that were pending, and are cancelled.
+    cancelled: u64,
+    /// Those that run and are to stop.
+    stopping: u64,
+}
+
 /// `{"status":"running"}`
 #[derive(ToSchema)]
 pub struct StatusPart {

@@ -9,11 +9,14 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         RefOr, Schema,
-        schema::{ObjectBuilder, OneOfBuilder, Type},
+        schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Type},
     },
 };
 
-use super::{answers::Workload, object};
+use super::{
+    answers::{Status, Workload},
+    object,
+};
 
 /// A duration: a number of seconds, or a text with a unit.
 pub struct Duration;
@@ -32,6 +35,54 @@ impl PartialSchema for Duration {
 impl ToSchema for Duration {
     fn name() -> Cow<'static, str> {
         "Duration".into()
+    }
+}
+
+/// A command to be registered. It runs without a shell, in the folder of the server's configuration file.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefinitionRequest {
+    /// Another word for the id; unique among all ids and names. By default the id.
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
+    /// One line for people.
+    description: Option<String>,
+    command: CommandLine,
+    /// The longest an attempt may run.
+    timeout: Option<Duration>,
+    /// The longest an instance may wait for its first attempt.
+    queue_timeout: Option<Duration>,
+    /// 1 by default.
+    #[schema(minimum = 1, maximum = 1000)]
+    max_attempts: Option<u32>,
+    /// The delay before the second attempt; 1 s by default.
+    retry_delay: Option<Duration>,
+    /// How many instances may run at once; by default as many as there are slots.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    concurrency: Option<u32>,
+    /// A JSON Schema that inputs must satisfy.
+    input_schema: Option<Value>,
+    /// A JSON Schema that outputs must satisfy.
+    output_schema: Option<Value>,
+    app_id: Option<String>,
+    app_version_id: Option<String>,
+}
+
+/// Program and arguments: an array, or one text that is split as a shell splits words.
+pub struct CommandLine;
+
+impl PartialSchema for CommandLine {
+    fn schema() -> RefOr<Schema> {
+        let word = || ObjectBuilder::new().schema_type(Type::String);
+        let words = ArrayBuilder::new().items(word()).min_items(Some(1));
+        let line = word().description(Some("Split as a shell splits words, such as `python3 \"my script.py\"`"));
+        OneOfBuilder::new().item(words).item(line).into()
+    }
+}
+
+impl ToSchema for CommandLine {
+    fn name() -> Cow<'static, str> {
+        "CommandLine".into()
     }
 }
 
@@ -89,6 +140,27 @@ impl ToSchema for StartRequest {
     fn name() -> Cow<'static, str> {
         "StartRequest".into()
     }
+}
+
+/// Which instances to stop: those that satisfy every member given, or all of them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopFilter {
+    /// Every instance that is not done. Excludes a filter.
+    all: Option<bool>,
+    /// Only of the task with this id or name.
+    task_id: Option<String>,
+    /// Only in one of these. Of what is done nothing is stopped, nor counted.
+    #[schema(min_items = 1)]
+    status: Option<Vec<Status>>,
+    /// Only with all of these.
+    labels: Option<BTreeMap<String, String>>,
+    /// Only created before: a time, or a duration ago such as `-24h`.
+    created_before: Option<String>,
+    /// The time until what still runs is dropped or killed; at most 1 h.
+    grace: Option<Duration>,
+    /// No grace at all.
+    force: Option<bool>,
 }
 
 /// A progress to be reported; without a message it is cleared.

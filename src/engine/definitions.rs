@@ -1,0 +1,229 @@
+//! Definitions that come and go while the daemon runs.
+//!
+//! The catalog is a snapshot that is replaced as a whole, by the ledger, after the commit that changed it. A start
+//! was checked against the snapshot that it holds: if the task has gone or been replaced before the start is written,
+//! the ledger sends it back, and it is checked anew. A removal is refused by its own commit while an instance is live.
+//! So no accepted instance is ever left without its definition.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    Engine, EngineError,
+    catalog::{Catalog, CatalogError, CommandTask, InputsBy, Task, described},
+    lanes::{StartItem, StartReply},
+    ledger::Ledger,
+    work::Units,
+};
+use crate::{
+    domain::{Definition, FieldError, Json, Source},
+    store::{DefinitionChange, DefinitionOutcome},
+};
+
+/// The catalog as it is now.
+pub struct CurrentCatalog(RwLock<Arc<Catalog>>);
+
+impl CurrentCatalog {
+    /// Begins with `catalog`.
+    pub fn new(catalog: Catalog) -> Self {
+        CurrentCatalog(RwLock::new(Arc::new(catalog)))
+    }
+
+    /// What there is now.
+    pub fn load(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, catalog: Arc<Catalog>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+    }
+}
+
+/// A change of definitions that waits for its commit. There is one at a time.
+pub struct DefinitionItem {
+    /// What to write.
+    pub change: DefinitionChange,
+    /// What there will be then.
+    pub next: Arc<Catalog>,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Result<DefinitionOutcome, EngineError>>,
+    /// Held until it is done, also if nobody waits any more: the next one is checked against what this one leaves.
+    pub turn: OwnedSemaphorePermit,
+}
+
+/// A definition that was registered.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// As it is kept.
+    pub definition: Arc<Definition>,
+    /// False where the same one was there already.
+    pub is_new: bool,
+}
+
+impl Engine {
+    /// Whether definitions may change at all: asked before a body is parsed.
+    ///
+    /// # Errors
+    /// Why not: draining, or no store.
+    pub fn changing(&self) -> Result<(), EngineError> {
+        if self.inner.state.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        if self.inner.state.has_failed() {
+            return Err(EngineError::Unavailable(None));
+        }
+        Ok(())
+    }
+
+    /// Registers a command; answers when it is committed and can be started.
+    ///
+    /// # Errors
+    /// [`EngineError::InvalidOptions`] for a schema that is none; [`EngineError::DefinitionTaken`] or
+    /// [`EngineError::DefinitionDiffers`] where the id or name is in use; or the store cannot be written.
+    pub async fn register(&self, definition: Definition) -> Result<Registered, EngineError> {
+        let directory = self.inner.settings.directory.clone();
+        let inputs = InputsBy::Environment;
+        let task = Task::command(CommandTask { definition, env: BTreeMap::new(), inputs, directory });
+        let task = task.map_err(invalid_schema)?;
+        let definition = Arc::clone(&task.definition);
+        let turn = self.turn_to_change().await?;
+        let catalog = self.inner.catalog.load();
+        if let Some(found) = catalog.named(definition.id.as_str()) {
+            let found = &found.definition;
+            return match found.source {
+                Source::Registered if is_same(found, &definition) => {
+                    Ok(Registered { definition: Arc::clone(found), is_new: false })
+                }
+                Source::Registered if found.id == definition.id => {
+                    Err(EngineError::DefinitionDiffers { id: found.id.to_string() })
+                }
+                _ => Err(taken(&definition.id.to_string(), found)),
+            };
+        }
+        if let Some(found) = catalog.named(definition.name.as_str()) {
+            return Err(taken(definition.name.as_str(), &found.definition));
+        }
+        let next = catalog.with(task).map_err(invalid_schema)?;
+        let change = DefinitionChange::Register(Arc::clone(&definition));
+        self.change(change, next, turn).await?;
+        Ok(Registered { definition, is_new: true })
+    }
+
+    /// Removes a registered definition, by id or name; answers when that is committed.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownTask`]; [`EngineError::DefinitionFixed`] for one that is compiled in or configured;
+    /// [`EngineError::DefinitionInUse`] while instances of it are not done; or the store cannot be written.
+    pub async fn unregister(&self, name: &str) -> Result<(), EngineError> {
+        let turn = self.turn_to_change().await?;
+        let catalog = self.inner.catalog.load();
+        let definition = &catalog.find(name)?.definition;
+        if definition.source != Source::Registered {
+            return Err(EngineError::DefinitionFixed { definition: described(definition) });
+        }
+        let change = DefinitionChange::Remove { id: definition.id.shared() };
+        match self.change(change, catalog.without(definition), turn).await? {
+            DefinitionOutcome::InUse => Err(EngineError::DefinitionInUse { id: definition.id.to_string() }),
+            DefinitionOutcome::Registered | DefinitionOutcome::Removed | DefinitionOutcome::NotFound => Ok(()),
+        }
+    }
+
+    async fn turn_to_change(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        self.changing()?;
+        Arc::clone(&self.inner.changes).acquire_owned().await.map_err(|_| EngineError::Unavailable(None))
+    }
+
+    async fn change(
+        &self,
+        change: DefinitionChange,
+        next: Catalog,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<DefinitionOutcome, EngineError> {
+        self.changing()?;
+        let (reply, answer) = oneshot::channel();
+        self.inner.lanes.push_definition(DefinitionItem { change, next: Arc::new(next), reply, turn });
+        answer.await.map_err(|_| EngineError::Unavailable(None))?
+    }
+}
+
+fn taken(name: &str, by: &Definition) -> EngineError {
+    EngineError::DefinitionTaken { name: name.to_owned(), by: described(by) }
+}
+
+fn invalid_schema(error: CatalogError) -> EngineError {
+    let error = match error {
+        CatalogError::Schema { which, detail, .. } => {
+            FieldError::new(format!("/{which}"), format!("is not a valid JSON Schema: {detail}"))
+        }
+        other => FieldError::new("", other.to_string()),
+    };
+    EngineError::InvalidOptions { errors: vec![error] }
+}
+
+/// Whether `new` asks for what is there. It may name it by its name, and write its schemas in another order.
+fn is_same(found: &Definition, new: &Definition) -> bool {
+    let schemas_match = same_json(found.input_schema.as_ref(), new.input_schema.as_ref())
+        && same_json(found.output_schema.as_ref(), new.output_schema.as_ref());
+    let rest = Definition {
+        id: found.id.clone(),
+        input_schema: found.input_schema.clone(),
+        output_schema: found.output_schema.clone(),
+        ..new.clone()
+    };
+    schemas_match && rest == *found
+}
+
+fn same_json(one: Option<&Json>, other: Option<&Json>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => {
+            let value = |json: &Json| json.read::<serde_json::Value>().ok();
+            value(one).is_some_and(|one| Some(one) == value(other))
+        }
+        (one, other) => one.is_some() == other.is_some(),
+    }
+}
+
+impl Ledger {
+    /// Takes a committed change of definitions over, and answers it.
+    pub(super) fn redefine(&mut self, item: DefinitionItem, outcome: Option<DefinitionOutcome>) {
+        let outcome = outcome.unwrap_or(DefinitionOutcome::NotFound);
+        match (&item.change, outcome) {
+            (_, DefinitionOutcome::InUse) => {}
+            (DefinitionChange::Register(definition), _) => {
+                self.catalog.replace(item.next);
+                // Instances of an earlier task of this id may wait for one.
+                self.ready.insert(definition.id.shared());
+            }
+            (DefinitionChange::Remove { id, .. }, _) => {
+                self.catalog.replace(item.next);
+                self.ready.remove(id);
+            }
+        }
+        let _ = item.reply.send(Ok(outcome));
+    }
+
+    /// Sends starts back whose task is no longer the one that they were checked against.
+    pub(super) fn turn_back(&self, units: &mut Units) {
+        let now = self.catalog.load();
+        if units.starts.iter().all(|item| Arc::ptr_eq(&item.catalog, &now)) {
+            return;
+        }
+        let holds = |item: &StartItem| {
+            item.start.instances.iter().all(|new| match (item.catalog.get(&new.task_id), now.get(&new.task_id)) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+                _ => false,
+            })
+        };
+        for item in std::mem::take(&mut units.starts) {
+            if holds(&item) {
+                units.starts.push(item);
+            } else {
+                let _ = item.reply.send(Ok(StartReply::Outdated));
+            }
+        }
+    }
+}
