@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     Program,
-    args::Serve,
+    args::{ConfigFile, Overrides, Serve},
     demo::Demo,
     failure::{CONFIGURATION, FAILURE, Failure, UNAVAILABLE},
     telemetry,
@@ -23,15 +23,7 @@ use crate::{
 };
 
 pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
-    let mut sources = Sources::of_process(serve.file.config);
-    let flags = [
-        ("server", "listen", serve.listen, "--listen"),
-        ("database", "url", serve.database.database, "--database"),
-        ("log", "format", serve.log_format, "--log-format"),
-        ("log", "level", serve.log_level, "--log-level"),
-    ];
-    sources.flags =
-        flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
+    let mut sources = serve.overrides.sources(serve.file);
     let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
     let config = Config::load(&sources)?;
     config.check_exposure()?;
@@ -60,6 +52,22 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
         // What still runs in this process is not worth waiting for.
         Ending::Killed(signal) => process::exit(signal.exit_code().into()),
         Ending::Failed(_) => process::exit(FAILURE.into()),
+    }
+}
+
+impl Overrides {
+    /// Where the configuration comes from, these flags over the rest.
+    pub(super) fn sources(self, file: ConfigFile) -> Sources {
+        let mut sources = Sources::of_process(file.config);
+        let flags = [
+            ("server", "listen", self.listen, "--listen"),
+            ("database", "url", self.database.database, "--database"),
+            ("log", "format", self.log_format, "--log-format"),
+            ("log", "level", self.log_level, "--log-level"),
+        ];
+        sources.flags =
+            flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
+        sources
     }
 }
 

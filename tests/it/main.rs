@@ -15,6 +15,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod openapi;
+mod operator;
 mod plugin;
 mod process;
 mod serve;
