@@ -12,7 +12,7 @@
 //! - [`process`]: programs as children that leave nothing behind.
 //! - [`engine`]: the ledger through which everything is written, the pool, one attempt, what clients see.
 //! - [`http`]: the REST contract.
-//! - [`server`]: puts the three together and takes them down in order.
+//! - [`server`]: puts the three together and takes them down in order; [`Server`] embeds them in another application.
 //! - [`client`], [`config`], [`cli`]: the command line and what it needs.
 //! - [`handlers`]: the tasks that the daemon ships.
 //!
@@ -31,8 +31,35 @@ pub mod server;
 pub mod store;
 pub mod task;
 
+pub use axum;
 pub use cli::run;
+pub use engine::TaskInstanceNotFoundError;
 pub use schemars;
+pub use server::{CompletionError, RunTask, Server, ServerHandle, TaskInstance};
 pub use task::{
     Registry, TaskController, TaskError, TaskHandler, TaskOptions, get_task_controller, get_task_inputs, testing,
 };
+
+/// Makes this program ready to run commands: an application that embeds a [`Server`] with commands calls it first in
+/// `main`, before it starts a thread or a runtime.
+///
+/// Commands are started by a second process of the same program, the spawner, so that none outlives its attempt. In that
+/// process `init` never returns; elsewhere it returns at once. [`run`] calls it by itself.
+///
+/// ```no_run
+/// use taskwright::{Server, engine::CommandTask};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     taskwright::init();
+///     tokio::runtime::Runtime::new()?.block_on(async {
+///         let count = CommandTask::new("count-words", ["python3", "count_words.py"])?;
+///         let tasks = Server::at("tasks.db").command(count).start().await?;
+///         tasks.run_task("count-words", serde_json::json!({"path": "/etc/services"})).block().await?;
+///         tasks.shutdown().await?;
+///         Ok(())
+///     })
+/// }
+/// ```
+pub fn init() {
+    process::run_if_spawner();
+}

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
     process,
 };
 
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     config::{Config, Sources},
     engine::OpenEngineError,
-    server::{Ending, Server, Signals, StartError},
+    server::{Daemon, Ending, Signals, StartError},
     store::OpenError,
 };
 
@@ -31,8 +30,6 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     telemetry::start(&config.log);
     raise_file_limit();
 
-    // Still this very program after an upgrade has replaced its file: the spawner may be started again at any time.
-    let own = PathBuf::from("/proc/self/exe");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
@@ -41,7 +38,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     let (mut server, mut signals) = runtime.block_on(async {
         let signals =
             Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
-        let server = Server::open(&config, catalog, own).await.map_err(refused)?;
+        let server = Daemon::open(&config, catalog).await.map_err(refused)?;
         Ok::<_, Failure>((server, signals))
     })?;
     announce(&config, &server);
@@ -73,9 +70,15 @@ impl Overrides {
 
 fn refused(error: StartError) -> Failure {
     let code = match &error {
-        StartError::Store(OpenError::Url { .. }) => CONFIGURATION,
+        StartError::Store(OpenError::Url { .. })
+        | StartError::Registry(_)
+        | StartError::Catalog(_)
+        | StartError::Exposed { .. }
+        | StartError::Mount(_) => CONFIGURATION,
         StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
-        StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
+        StartError::NotInitialised(_)
+        | StartError::Temporary(_)
+        | StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
     };
     Failure::of(code, &error)
 }
@@ -91,7 +94,7 @@ fn raise_file_limit() {
 }
 
 /// Says where the daemon is: on a terminal with a line to paste, else as a line of the log.
-fn announce(config: &Config, server: &Server) {
+fn announce(config: &Config, server: &Daemon) {
     let url = server.url();
     if !io::stderr().is_terminal() || telemetry::is_json(&config.log) {
         tracing::info!(

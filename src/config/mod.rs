@@ -24,6 +24,7 @@ use std::{
 };
 
 pub use error::ConfigError;
+pub use paths::host_name;
 pub use show::{Group, Origin, Setting, show};
 pub use sources::Sources;
 pub use tokens::Token;

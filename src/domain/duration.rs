@@ -44,7 +44,7 @@ pub fn text(duration: Duration) -> String {
     match duration.subsec_nanos() {
         0 => match [("d", 86400), ("h", 3600), ("m", 60)]
             .into_iter()
-            .find(|(_, unit)| seconds > 0 && seconds % unit == 0)
+            .find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit))
         {
             Some((unit, length)) => format!("{}{unit}", seconds / length),
             None => format!("{seconds}s"),

@@ -26,7 +26,7 @@ impl ByteSize {
 impl std::fmt::Display for ByteSize {
     /// In the largest unit that leaves no remainder.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let whole = |(_, shift): &(&str, u32)| self.0 > 0 && self.0 % (1 << shift) == 0;
+        let whole = |(_, shift): &(&str, u32)| self.0 > 0 && self.0.is_multiple_of(1 << shift);
         match [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(whole) {
             Some((unit, shift)) => write!(f, "{} {unit}", self.0 >> shift),
             None => write!(f, "{} B", self.0),

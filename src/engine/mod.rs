@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod catalog;
 pub mod command;
+mod command_task;
 mod controls;
 mod drain;
 pub mod error;
@@ -42,7 +43,8 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
-pub use error::EngineError;
+pub use command_task::InvalidCommand;
+pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use request::*;
 pub use settings::Settings;
 pub use watch::{InstanceWatch, LogWatch};
@@ -64,7 +66,7 @@ pub struct Parts {
     pub catalog: Catalog,
     /// This binary, to be re-executed as the spawner of commands.
     pub program: PathBuf,
-    /// Where commands report: `http://127.0.0.1:8080`.
+    /// Where commands report: `http://127.0.0.1:8080`; empty where nobody listens.
     pub url: String,
 }
 
@@ -117,7 +119,7 @@ fn unreadable(error: StoreError) -> EngineError {
 }
 
 fn unknown(key: InstanceKey) -> EngineError {
-    EngineError::UnknownInstance { key: key.to_string() }
+    TaskInstanceNotFoundError { instance_id: key.to_string() }.into()
 }
 
 impl Engine {

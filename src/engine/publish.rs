@@ -273,7 +273,7 @@ impl Publisher {
             self.runner.watch(&attempt);
         }
         let answer = match outcome {
-            StopOutcome::NotFound => Err(EngineError::UnknownInstance { key: item.instance.to_string() }),
+            StopOutcome::NotFound => Err(super::unknown(InstanceKey::Number(item.instance))),
             _ => Ok(changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance))),
         };
         let _ = item.reply.send(answer);

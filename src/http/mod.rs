@@ -47,7 +47,7 @@ mod stop;
 mod stream;
 
 pub use app::App;
-pub use router::{router, routes};
+pub use router::{mounted, router, routes};
 pub use serve::serve;
 pub use settings::{Scope, Settings, TokenSettings};
 

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod contract;
+mod embed;
 mod errors;
 mod events;
 mod handlers;
