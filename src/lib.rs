@@ -33,12 +33,11 @@ pub mod task;
 
 pub use axum;
 pub use cli::run;
+pub use client::{ControllerError, RemoteError, RemoteTaskController, get_task_controller, get_task_inputs};
 pub use engine::TaskInstanceNotFoundError;
 pub use schemars;
 pub use server::{CompletionError, RunTask, Server, ServerHandle, TaskInstance};
-pub use task::{
-    Registry, TaskController, TaskError, TaskHandler, TaskOptions, get_task_controller, get_task_inputs, testing,
-};
+pub use task::{Registry, TaskController, TaskError, TaskHandler, TaskOptions, testing};
 
 /// Makes this program ready to run commands: an application that embeds a [`Server`] with commands calls it first in
 /// `main`, before it starts a thread or a runtime.

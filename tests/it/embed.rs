@@ -171,6 +171,10 @@ async fn a_server_that_cannot_start_says_what_to_do() {
     assert!(matches!(error, StartError::NotInitialised(_)), "{error:?}");
     assert!(error.to_string().contains("make it the first line of main"), "{error}");
 
+    taskwright::init();
+    let late = server().command(CommandTask::new("true", ["true"]).unwrap()).start().await.unwrap_err();
+    assert!(late.to_string().contains("#[tokio::main] starts threads"), "{late}");
+
     let twice = server().register_fn("square", square).start().await.unwrap_err();
     assert!(matches!(twice, StartError::Catalog(_)) && twice.to_string().contains("rename one"), "{twice}");
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();

@@ -19,6 +19,7 @@ mod openapi;
 mod operator;
 mod plugin;
 mod process;
+mod remote;
 mod serve;
 mod store;
 mod support;
