@@ -1,8 +1,13 @@
 //! Taskwright: a task server. One small daemon starts, watches and stops background tasks over HTTP,
 //! durable on SQLite.
 //!
-//! A task is a Rust handler compiled in, or any program. Whoever writes a handler reads [`task`] (re-exported
-//! here) and calls [`run`], which makes the handler's binary a whole daemon.
+//! A task is a Rust handler compiled in, or any program. There are three ways in:
+//!
+//! - Whoever writes a handler reads [`task`] (re-exported here) and calls [`run`], which makes the handler's binary a whole
+//!   daemon.
+//! - An application that wants tasks in its own process calls [`init`] first in `main` and starts a [`Server`]; the
+//!   [`ServerHandle`] starts, watches and stops instances, each a [`TaskInstance`].
+//! - A program that is run as a command reports through a [`RemoteTaskController`].
 //!
 //! # The crate, in reading order
 //!
@@ -13,7 +18,8 @@
 //! - [`engine`]: the ledger through which everything is written, the pool, one attempt, what clients see.
 //! - [`http`]: the REST contract.
 //! - [`server`]: puts the three together and takes them down in order; [`Server`] embeds them in another application.
-//! - [`client`], [`config`], [`cli`]: the command line and what it needs.
+//! - [`client`]: our own HTTP client, and the controller of a task that is a program of its own.
+//! - [`config`], [`cli`]: the command line and what it needs.
 //! - [`handlers`]: the tasks that the daemon ships.
 //!
 //! Imports point one way: `cli → server → http → engine → {process, store} → task → domain`. A test reads the
@@ -62,3 +68,8 @@ pub use task::{Registry, TaskController, TaskError, TaskHandler, TaskOptions, te
 pub fn init() {
     process::run_if_spawner();
 }
+
+/// The README's programs are compiled with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
