@@ -22,7 +22,7 @@ pub enum NoOwnProgram {
     NotCalled,
     /// Other threads ran by then.
     #[error(
-        "there are commands to run, and taskwright::init() was called when other threads ran already: make it the first line of a plain fn main and build the tokio runtime after it (#[tokio::main] starts threads before the first line)"
+        "there are commands to run, and taskwright::init() (or run()) came when other threads ran already: make it the first line of a plain fn main and build the tokio runtime after it (#[tokio::main] starts threads before the first line)"
     )]
     TooLate,
 }

@@ -253,6 +253,12 @@ async fn the_application_has_its_own_routes_beside_ours() {
     let foreign = client.get(format!("{url}/tasks/v1/instances")).header("host", "evil.test").send().await.unwrap();
     assert_eq!(foreign.status(), 421);
 
+    // Commands report there.
+    let arguments = ["report", "--url", &format!("{url}/tasks"), "--instance", &instance["number"].to_string()];
+    let report = tokio::task::block_in_place(|| run(&[&arguments[..], &["log", "from outside"]].concat()));
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    assert!(get(&format!("{location}/logs")).await.text().await.unwrap().contains("from outside"));
+
     // A stream ends with the server.
     let events = get(&format!("{location}/events")).await;
     let stopped = client.delete(format!("{url}/reports/{}", instance["number"])).send().await.unwrap();

@@ -60,14 +60,14 @@ enum Cut {
 impl Sender {
     /// Until the attempt is over, or the program no longer reports and everything is sent.
     pub async fn run(self) {
-        let mut last_sent = Instant::now() - INTERVAL;
+        let mut next_send = Instant::now();
         let mut last_told = Instant::now();
         loop {
             let has_any = self.outbox.has_any();
             if !has_any && self.outbox.is_closed() {
                 return;
             }
-            let due = if self.outbox.is_urgent() { Instant::now() } else { last_sent + INTERVAL };
+            let due = if self.outbox.is_urgent() { Instant::now() } else { next_send };
             if !has_any || Instant::now() < due {
                 let next = if has_any { due } else { last_told + FRESH };
                 tokio::select! {
@@ -84,8 +84,8 @@ impl Sender {
             }
             let mut batch = self.outbox.take();
             let outcome = self.send(&mut batch).await;
-            last_sent = Instant::now();
-            last_told = last_sent;
+            last_told = Instant::now();
+            next_send = last_told + INTERVAL;
             match outcome {
                 Ok(()) => self.outbox.sent(),
                 Err(Cut::Over) => return self.outbox.end(),
