@@ -1,5 +1,13 @@
-//! Our own HTTP client: what `report` and `healthcheck` speak with the daemon. HTTP/1.1 without TLS, one connection
-//! a request, each bounded in time and size.
+//! Our own HTTP client: what `report`, `healthcheck` and a task's own program speak with the daemon. HTTP/1.1 without TLS,
+//! one connection a request, each bounded in time and size.
+//!
+//! [`Client`] speaks with a daemon, [`AttemptClient`] for one attempt, [`environment`] says for which;
+//! [`RemoteTaskController`] is all three behind a handler's controller.
+
+pub mod attempt;
+mod current;
+pub mod environment;
+mod remote;
 
 use std::{io, time::Duration};
 
@@ -10,8 +18,13 @@ use http::{
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
+
+pub use attempt::{AttemptClient, Facts};
+pub use current::{ControllerError, get_task_controller, get_task_inputs};
+pub use environment::Environment;
+pub use remote::{RemoteError, RemoteTaskController};
 
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 16 << 20;
@@ -196,26 +209,13 @@ impl Client {
         self.exchange(Method::GET, path, None).await.map(drop)
     }
 
-    /// Writes one report of an attempt: `part` is `progress`, `output` or `status`, `body` its JSON.
-    ///
-    /// # Errors
-    /// [`ClientError`]; late is a [`ClientError::Refused`] whose [`Refusal::is_late`] holds.
-    pub async fn report(&self, instance: &str, part: &str, body: String) -> Result<Receipt, ClientError> {
-        self.receipt(Method::PUT, &format!("/v1/instances/{}/{part}", segment(instance)), body).await
-    }
-
-    /// Adds lines to an attempt's log; none at all only asks whether to stop.
-    ///
-    /// # Errors
-    /// As for [`Client::report`].
-    pub async fn log(&self, instance: &str, lines: &[&str]) -> Result<Receipt, ClientError> {
-        let lines: Vec<_> = lines.iter().map(|text| serde_json::json!({ "text": text })).collect();
-        let body = serde_json::json!({ "lines": lines }).to_string();
-        self.receipt(Method::POST, &format!("/v1/instances/{}/logs", segment(instance)), body).await
-    }
-
-    async fn receipt(&self, method: Method, path: &str, body: String) -> Result<Receipt, ClientError> {
-        let answer = self.exchange(method, path, Some(body)).await?;
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<T, ClientError> {
+        let answer = self.exchange(method, path, body).await?;
         serde_json::from_slice(&answer).map_err(|source| ClientError::Answer { url: self.url.clone(), source })
     }
 

@@ -30,9 +30,12 @@ pub(super) enum Verb {
     /// variables over the file.
     #[command(after_long_help = SERVE_HELP)]
     Serve(Serve),
-    /// Check the configuration.
+    /// Check the configuration, or show it.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Make the tokens that clients of other machines need.
+    #[command(subcommand)]
+    Token(TokenVerb),
     /// Print the HTTP contract as an OpenAPI 3.1 document.
     Openapi(Openapi),
     /// Ask the daemon of this configuration whether it lives.
@@ -92,10 +95,9 @@ pub(super) struct Database {
     pub database: Option<String>,
 }
 
+/// The flags that win over variables and file.
 #[derive(Args)]
-pub(super) struct Serve {
-    #[command(flatten)]
-    pub file: ConfigFile,
+pub(super) struct Overrides {
     /// Listen here; port 0 takes a free one [env: TASKWRIGHT_SERVER__LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
@@ -108,6 +110,14 @@ pub(super) struct Serve {
     /// [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// Try it out: a temporary store that is removed at the end, and sample tasks. Reads no configuration file.
     #[arg(long, conflicts_with_all = ["config", "database"])]
     pub demo: bool,
@@ -117,6 +127,70 @@ pub(super) struct Serve {
 pub(super) enum ConfigVerb {
     /// Check the configuration and the tasks without starting anything. Exits 0 if `serve` would take it, else 78.
     Check(ConfigFile),
+    /// Print the configuration as `serve` would take it, secrets hidden.
+    ///
+    /// Every key, also those that nobody has set. The hash of a token, the value of a variable in a task's `env` and what
+    /// looks like a secret among a handler's settings are replaced. Exits 78 if the configuration is wrong.
+    #[command(after_help = SHOW_HELP)]
+    Show(ConfigShow),
+}
+
+const SHOW_HELP: &str = "\
+Examples:
+  taskwright config show --origin
+  taskwright config show --origin | grep -v '# default'
+  taskwright config show -o json | jq .server.listen";
+
+#[derive(Args)]
+pub(super) struct ConfigShow {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Say of each value where it comes from: default, the file, a variable or a flag.
+    #[arg(long)]
+    pub origin: bool,
+    /// Print it in this form.
+    #[arg(long, short, value_enum, value_name = "FORM", default_value_t = ShowFormat::Toml)]
+    pub output: ShowFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum ShowFormat {
+    Toml,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(super) enum TokenVerb {
+    /// Make a token and its block for the configuration.
+    ///
+    /// Prints the token, which is written down nowhere else, to stdout, and the [[tokens]] block, which holds only its
+    /// hash, to stderr.
+    #[command(after_help = TOKEN_HELP)]
+    Create(TokenCreate),
+}
+
+const TOKEN_HELP: &str = "\
+Scopes; a later one holds those before it:
+  read   see tasks, instances, logs, metrics
+  run    start, stop, retry, report
+  admin  change definitions
+
+Example: the token goes to a file of its own; put the block that is shown into the configuration, and restart the daemon.
+  (umask 077; taskwright token create ci --scopes run > ci.token)
+  curl -H \"Authorization: Bearer $(cat ci.token)\" 'http://127.0.0.1:8080/v1/instances'";
+
+#[derive(Args)]
+pub(super) struct TokenCreate {
+    /// Whose token it is: for people and the log. Must be new in the configuration.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What its bearer may do: read, run, admin, or several with commas.
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
+    pub scopes: Vec<String>,
+    #[command(flatten)]
+    pub file: ConfigFile,
 }
 
 #[derive(Args)]

@@ -1,32 +1,29 @@
 //! `serve --demo`: a folder of its own with a store and a sample task, gone when the daemon has ended.
 
 use std::{
-    env,
-    fs::{self, DirBuilder},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    env, fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use super::failure::{FAILURE, Failure};
-use crate::config::Sources;
+use crate::{config::Sources, server::TemporaryFolder};
 
 /// The sample task, a Python program.
 const COUNT_WORDS: &str = include_str!("../../examples/python/count_words.py");
 
 /// The folder; removed when dropped.
 pub(super) struct Demo {
-    folder: PathBuf,
+    _folder: TemporaryFolder,
 }
 
 impl Demo {
     /// Makes the folder, and puts the demo's configuration in place of a file.
     pub fn prepare(ships_checksum: bool, sources: &mut Sources) -> Result<Demo, Failure> {
         let failed = |what: &str, error: std::io::Error| Failure::new(FAILURE, format!("cannot make {what}: {error}"));
-        let folder = env::temp_dir().join(format!("taskwright-demo-{}", uuid::Uuid::now_v7()));
-        DirBuilder::new().mode(0o700).create(&folder).map_err(|error| failed(&folder.display().to_string(), error))?;
-        let demo = Demo { folder };
+        let folder = TemporaryFolder::create("taskwright-demo").map_err(|error| failed("the folder", error))?;
         let mut preset = toml::Table::new();
-        let url = format!("sqlite://{}", demo.folder.join("taskwright.db").display());
+        let url = format!("sqlite://{}", folder.path().join("taskwright.db").display());
         preset.insert("database".into(), toml::Value::Table(toml::Table::from_iter([("url".to_owned(), url.into())])));
         if ships_checksum {
             let here = env::current_dir().map_err(|error| failed("the roots of checksum", error))?;
@@ -36,7 +33,7 @@ impl Demo {
             preset.insert("handlers".into(), toml::Value::Table(handlers));
         }
         if let Some(python) = find("python3") {
-            let script = demo.folder.join("count_words.py");
+            let script = folder.path().join("count_words.py");
             fs::write(&script, COUNT_WORDS).map_err(|error| failed("the sample task", error))?;
             preset.insert("tasks".into(), toml::Value::Array(vec![count_words(&python, &script)]));
         }
@@ -44,13 +41,7 @@ impl Demo {
         // Whatever store is configured, the demo keeps away from it.
         sources.variables.remove(std::ffi::OsStr::new("TASKWRIGHT_DATABASE__URL"));
         sources.variables.remove(std::ffi::OsStr::new("TASKWRIGHT_DATABASE__URL_FILE"));
-        Ok(demo)
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        Ok(Demo { _folder: folder })
     }
 }
 

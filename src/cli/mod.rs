@@ -10,7 +10,9 @@ mod operator;
 mod print;
 mod report;
 mod serve;
+mod show;
 mod telemetry;
+mod token;
 
 use std::{
     error::Error,
@@ -21,7 +23,7 @@ use std::{
 use clap::Parser;
 
 use crate::{config::Config, domain::error::chain, engine::Catalog, handlers, process, task::Registry};
-use args::{CommandLine, ConfigVerb, Verb};
+use args::{CommandLine, ConfigVerb, TokenVerb, Verb};
 use failure::{CONFIGURATION, FAILURE, Failure};
 
 /// What registers a binary's handlers.
@@ -34,7 +36,7 @@ struct Program<'a> {
     ships_checksum: bool,
 }
 
-/// Makes `main` the whole command line of a task server: `serve`, `config check`, `openapi`, `healthcheck`, `fsck`,
+/// Makes `main` the whole command line of a task server: `serve`, `config`, `token`, `openapi`, `healthcheck`, `fsck`,
 /// `report` and `--help`. Call it first in `main`, before anything starts a thread.
 ///
 /// `register` is called once, and only where a daemon starts or its configuration is checked: never for `--help` or a
@@ -63,6 +65,8 @@ fn start(program: Program<'_>) -> ExitCode {
     let outcome = match CommandLine::parse().verb {
         Verb::Serve(serve) => serve::run(program, serve),
         Verb::Config(ConfigVerb::Check(file)) => operator::check(program, file),
+        Verb::Config(ConfigVerb::Show(shown)) => show::run(shown),
+        Verb::Token(TokenVerb::Create(create)) => token::create(create),
         Verb::Openapi(openapi) => operator::openapi(&openapi),
         Verb::Healthcheck(healthcheck) => operator::healthcheck(healthcheck),
         Verb::Fsck(fsck) => operator::fsck(fsck),

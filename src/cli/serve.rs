@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
     process,
 };
 
@@ -10,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     Program,
-    args::Serve,
+    args::{ConfigFile, Overrides, Serve},
     demo::Demo,
     failure::{CONFIGURATION, FAILURE, Failure, UNAVAILABLE},
     telemetry,
@@ -18,20 +17,12 @@ use super::{
 use crate::{
     config::{Config, Sources},
     engine::OpenEngineError,
-    server::{Ending, Server, Signals, StartError},
+    server::{Daemon, Ending, Signals, StartError},
     store::OpenError,
 };
 
 pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
-    let mut sources = Sources::of_process(serve.file.config);
-    let flags = [
-        ("server", "listen", serve.listen, "--listen"),
-        ("database", "url", serve.database.database, "--database"),
-        ("log", "format", serve.log_format, "--log-format"),
-        ("log", "level", serve.log_level, "--log-level"),
-    ];
-    sources.flags =
-        flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
+    let mut sources = serve.overrides.sources(serve.file);
     let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
     let config = Config::load(&sources)?;
     config.check_exposure()?;
@@ -39,8 +30,6 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     telemetry::start(&config.log);
     raise_file_limit();
 
-    // Still this very program after an upgrade has replaced its file: the spawner may be started again at any time.
-    let own = PathBuf::from("/proc/self/exe");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
         .enable_all()
@@ -49,7 +38,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     let (mut server, mut signals) = runtime.block_on(async {
         let signals =
             Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
-        let server = Server::open(&config, catalog, own).await.map_err(refused)?;
+        let server = Daemon::open(&config, catalog).await.map_err(refused)?;
         Ok::<_, Failure>((server, signals))
     })?;
     announce(&config, &server);
@@ -63,11 +52,34 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     }
 }
 
+impl Overrides {
+    /// Where the configuration comes from, these flags over the rest.
+    pub(super) fn sources(self, file: ConfigFile) -> Sources {
+        let mut sources = Sources::of_process(file.config);
+        let flags = [
+            ("server", "listen", self.listen, "--listen"),
+            ("database", "url", self.database.database, "--database"),
+            ("log", "format", self.log_format, "--log-format"),
+            ("log", "level", self.log_level, "--log-level"),
+        ];
+        sources.flags =
+            flags.into_iter().filter_map(|(section, key, value, flag)| Some((section, key, value?, flag))).collect();
+        sources
+    }
+}
+
 fn refused(error: StartError) -> Failure {
     let code = match &error {
-        StartError::Store(OpenError::Url { .. }) | StartError::Engine(OpenEngineError::Definitions(_)) => CONFIGURATION,
+        StartError::Store(OpenError::Url { .. })
+        | StartError::Engine(OpenEngineError::Definitions(_))
+        | StartError::Registry(_)
+        | StartError::Catalog(_)
+        | StartError::Exposed { .. }
+        | StartError::Mount(_) => CONFIGURATION,
         StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
-        StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
+        StartError::NotInitialised(_)
+        | StartError::Temporary(_)
+        | StartError::Engine(OpenEngineError::Workers(_) | OpenEngineError::Recovery(_)) => FAILURE,
     };
     Failure::of(code, &error)
 }
@@ -83,7 +95,7 @@ fn raise_file_limit() {
 }
 
 /// Says where the daemon is: on a terminal with a line to paste, else as a line of the log.
-fn announce(config: &Config, server: &Server) {
+fn announce(config: &Config, server: &Daemon) {
     let url = server.url();
     if !io::stderr().is_terminal() || telemetry::is_json(&config.log) {
         tracing::info!(

@@ -1,15 +1,17 @@
 //! The configuration: a TOML file, the environment over it, flags over both. Composes each layer's settings.
 //!
 //! In reading order: [`keys`] lists what there is; [`Sources`] finds and merges it; `section` reads one table with
-//! messages that name place and remedy; `tasks` and `tokens` read the lists. Unknown keys are errors everywhere.
+//! messages that name place and remedy; `tasks` and [`tokens`] read the lists; [`show()`] tells where each value comes from.
+//! Unknown keys are errors everywhere.
 
 mod error;
 pub mod keys;
 mod paths;
 mod section;
+mod show;
 mod sources;
 mod tasks;
-mod tokens;
+pub mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +24,8 @@ use std::{
 };
 
 pub use error::ConfigError;
+pub use paths::host_name;
+pub use show::{Group, Origin, Setting, show};
 pub use sources::Sources;
 pub use tokens::Token;
 
@@ -32,6 +36,7 @@ use crate::{
     store::sqlite::{self, Synchronous},
 };
 use section::Section;
+use sources::Merged;
 
 /// The longest `worker.stop_grace`.
 const LONGEST_GRACE: Duration = Duration::from_secs(3600);
@@ -120,9 +125,13 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with its place and the remedy. Nothing else has happened then.
     pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
-        let mut merged = sources.merge()?;
+        Config::read(&mut sources.merge()?, sources)
+    }
+
+    /// Reads what was merged, and takes it out of there.
+    fn read(merged: &mut Merged, sources: &Sources) -> Result<Config, ConfigError> {
         let table = std::mem::take(&mut merged.table);
-        let merged = &merged;
+        let merged = &*merged;
         let mut top = Section::open(merged, String::new(), Some(table.into()), &keys::top())?;
         let mut open = |name: &str| {
             let known: Vec<&str> = keys::of_section(name).unwrap_or_default().iter().map(|(key, _)| *key).collect();

@@ -43,7 +43,7 @@ fn user_folder(sources: &Sources, variable: &str, in_home: &str) -> Option<PathB
 }
 
 /// The name of this machine.
-pub(super) fn host_name() -> String {
+pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" => "localhost".to_owned(),

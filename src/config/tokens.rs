@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use toml::Value;
 
 use super::{ConfigError, keys, section, section::Section, sources::Merged};
@@ -24,6 +25,16 @@ pub struct Token {
     pub scopes: Vec<Scope>,
 }
 
+impl Token {
+    /// The `[[tokens]]` block of the token `text`, which itself is not in it.
+    pub fn block(name: &str, text: &str, scopes: &[Scope]) -> String {
+        let hash = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
+        let name = Value::String(name.to_owned());
+        format!("[[tokens]]\nname = {name}\nsha256 = \"{hash}\"\nscopes = [{}]\n", scopes.join(", "))
+    }
+}
+
 impl fmt::Debug for Token {
     /// Leaves the hash out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,9 +53,7 @@ pub(super) fn read(merged: &Merged, value: Option<Value>) -> Result<Vec<Token>, 
     for (index, item) in section::list(merged, "tokens", value)?.into_iter().enumerate() {
         let mut section = Section::open(merged, format!("tokens[{index}]"), Some(item), keys::TOKEN)?;
         let name = section.required("name")?;
-        if name.chars().any(char::is_control) || name.chars().count() > 128 {
-            return Err(section.error("name", "must be 1 to 128 characters without control characters"));
-        }
+        check_name(&name).map_err(|detail| section.error("name", detail))?;
         let sha256 = section.required("sha256")?;
         let sha256 = hash(&sha256).ok_or_else(|| {
             // The value is not repeated: it may be the token itself.
@@ -57,14 +66,7 @@ pub(super) fn read(merged: &Merged, value: Option<Value>) -> Result<Vec<Token>, 
         }
         let mut scopes = Vec::with_capacity(words.len());
         for word in words {
-            let known = SCOPES.map(|(word, _)| word);
-            match SCOPES.iter().find(|(known, _)| *known == word) {
-                Some((_, scope)) => scopes.push(*scope),
-                None => {
-                    let detail = format!("`{word}` is no scope{}", suggest::hint(&word, &known));
-                    return Err(section.error("scopes", detail));
-                }
-            }
+            scopes.push(scope(&word).map_err(|detail| section.error("scopes", detail))?);
         }
         if let Some(other) = tokens.iter().position(|token| token.name == name) {
             return Err(section.error("name", format!("`{name}` is also the name of tokens[{other}]: rename one")));
@@ -75,6 +77,28 @@ pub(super) fn read(merged: &Merged, value: Option<Value>) -> Result<Vec<Token>, 
         tokens.push(Token { name, sha256, scopes });
     }
     Ok(tokens)
+}
+
+/// Whether a token may be called so.
+///
+/// # Errors
+/// What would be right.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name.chars().any(char::is_control) || name.chars().count() > 128 {
+        return Err("must be 1 to 128 characters without control characters");
+    }
+    Ok(())
+}
+
+/// The scope that `word` names.
+///
+/// # Errors
+/// That it is none, with the nearest one.
+pub fn scope(word: &str) -> Result<Scope, String> {
+    match SCOPES.iter().find(|(known, _)| *known == word) {
+        Some((_, scope)) => Ok(*scope),
+        None => Err(format!("`{word}` is no scope{}", suggest::hint(word, &SCOPES.map(|(word, _)| word)))),
+    }
 }
 
 fn hash(text: &str) -> Option<[u8; 32]> {

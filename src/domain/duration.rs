@@ -38,6 +38,22 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     from_seconds(number * factor).ok_or_else(invalid)
 }
 
+/// A duration as [`parse`] reads it, in the largest unit that leaves no remainder.
+pub fn text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match duration.subsec_nanos() {
+        0 => match [("d", 86400), ("h", 3600), ("m", 60)]
+            .into_iter()
+            .find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit))
+        {
+            Some((unit, length)) => format!("{}{unit}", seconds / length),
+            None => format!("{seconds}s"),
+        },
+        nanos if nanos % 1_000_000 == 0 => format!("{}ms", duration.as_millis()),
+        _ => format!("{}s", duration.as_micros() as f64 / 1e6),
+    }
+}
+
 /// Seconds as a [`Duration`], rounded to the microsecond. None when negative, not finite or absurdly large.
 pub fn from_seconds(seconds: f64) -> Option<Duration> {
     const ABSURD: f64 = 10_000.0 * 365.0 * 86400.0;
@@ -106,6 +122,18 @@ mod tests {
         for text in ["", "s", "-1", "1 s", "1w", "1e3", ".", "1.2.3", "nan", "10S"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_reads_back() {
+        for (millis, said) in
+            [(0, "0s"), (25_000, "25s"), (90_000, "90s"), (600_000, "10m"), (86_400_000, "1d"), (1500, "1500ms")]
+        {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(text(duration), said);
+            assert_eq!(parse(said), Ok(duration));
+        }
+        assert_eq!(parse(&text(Duration::from_micros(1))), Ok(Duration::from_micros(1)));
     }
 
     #[test]

@@ -23,6 +23,17 @@ impl ByteSize {
     }
 }
 
+impl std::fmt::Display for ByteSize {
+    /// In the largest unit that leaves no remainder.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = |(_, shift): &(&str, u32)| self.0 > 0 && self.0.is_multiple_of(1 << shift);
+        match [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(whole) {
+            Some((unit, shift)) => write!(f, "{} {unit}", self.0 >> shift),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
 impl std::str::FromStr for ByteSize {
     type Err = InvalidSize;
 
@@ -83,6 +94,9 @@ mod tests {
         assert_eq!("16 MiB".parse(), Ok(ByteSize::mib(16)));
         assert_eq!("2KiB".parse(), Ok(ByteSize(2048)));
         assert_eq!("7".parse(), Ok(ByteSize(7)));
+        for size in [0, 7, 2048, 1 << 20, 3 << 30, (1 << 20) + 1].map(ByteSize) {
+            assert_eq!(size.to_string().parse(), Ok(size));
+        }
         for text in ["", "MiB", "1 MB", "-1", "1.5 MiB", "99999999999 GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }

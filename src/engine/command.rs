@@ -32,7 +32,7 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 /// What commands find in their environment beside what their task says.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// Where they report.
+    /// Where they report; empty where nobody listens.
     pub url: String,
     /// Whose processes they are.
     pub tag: String,
@@ -71,7 +71,9 @@ impl Environment {
         set("TASKWRIGHT_STORE", self.tag.clone().into());
         set("TASKWRIGHT_INPUT_FILE", scratch.join(INPUT_FILE).into());
         set("TASKWRIGHT_OUTPUT_FILE", scratch.join(OUTPUT_FILE).into());
-        set("TASKWRIGHT_URL", self.url.clone().into());
+        if !self.url.is_empty() {
+            set("TASKWRIGHT_URL", self.url.clone().into());
+        }
         set("TASKWRIGHT_TOKEN", token::seal(&self.key, identity).into());
         variables
     }

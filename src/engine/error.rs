@@ -5,6 +5,14 @@ use crate::{
     store::StoreError,
 };
 
+/// No instance has this id or number (`numerous.tasks.TaskInstanceNotFoundError`).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no instance {instance_id}")]
+pub struct TaskInstanceNotFoundError {
+    /// As asked for.
+    pub instance_id: String,
+}
+
 /// A request that the engine did not carry out. It changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -19,11 +27,8 @@ pub enum EngineError {
         item: Option<usize>,
     },
     /// No instance has this id or number.
-    #[error("there is no instance {key}")]
-    UnknownInstance {
-        /// As asked for.
-        key: String,
-    },
+    #[error(transparent)]
+    UnknownInstance(#[from] TaskInstanceNotFoundError),
     /// The id or name of a definition is that of another one.
     #[error("`{name}` is the id or name of the task `{by}`: choose another")]
     DefinitionTaken {

@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod catalog;
 pub mod command;
+mod command_task;
 mod controls;
 pub mod definitions;
 mod drain;
@@ -45,8 +46,9 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
+pub use command_task::InvalidCommand;
 pub use definitions::Registered;
-pub use error::EngineError;
+pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
 pub use settings::Settings;
@@ -69,7 +71,7 @@ pub struct Parts {
     pub catalog: Catalog,
     /// This binary, to be re-executed as the spawner of commands.
     pub program: PathBuf,
-    /// Where commands report: `http://127.0.0.1:8080`.
+    /// Where commands report: `http://127.0.0.1:8080`; empty where nobody listens.
     pub url: String,
 }
 
@@ -130,7 +132,7 @@ fn unreadable(error: StoreError) -> EngineError {
 }
 
 fn unknown(key: InstanceKey) -> EngineError {
-    EngineError::UnknownInstance { key: key.to_string() }
+    TaskInstanceNotFoundError { instance_id: key.to_string() }.into()
 }
 
 impl Engine {

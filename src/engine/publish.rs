@@ -282,7 +282,7 @@ impl Publisher {
             self.runner.watch(&attempt);
         }
         let answer = match outcome {
-            StopOutcome::NotFound => Err(EngineError::UnknownInstance { key: item.instance.to_string() }),
+            StopOutcome::NotFound => Err(super::unknown(InstanceKey::Number(item.instance))),
             outcome => {
                 let image =
                     changed.images.get(&item.instance).cloned().or_else(|| self.images.by_number(item.instance));

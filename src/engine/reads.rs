@@ -42,6 +42,11 @@ impl Engine {
         }
     }
 
+    /// Says that somebody waits for an end: it does not wait for company then.
+    pub fn hurry(&self) {
+        self.inner.lanes.hurry();
+    }
+
     /// The instance once its version is above `since`, or as it is after `wait`.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl App {
     }
 
     /// Ends long polls and streams: the server goes away.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.0.closing.store(true, Ordering::SeqCst);
         self.0.closed.notify_waiters();
     }

@@ -52,7 +52,7 @@ mod stop_many;
 mod stream;
 
 pub use app::App;
-pub use router::{router, routes};
+pub use router::{mounted, router, routes};
 pub use serve::serve;
 pub use settings::{Scope, Settings, TokenSettings};
 

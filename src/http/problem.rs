@@ -317,7 +317,7 @@ impl From<EngineError> for Problem {
             EngineError::UnknownTask { item: Some(item), .. } => {
                 Problem::invalid(vec![Fault::at(format!("/instances/{item}/task_id"), told)])
             }
-            EngineError::UnknownInstance { key } => Problem::unknown_instance(&key),
+            EngineError::UnknownInstance(error) => Problem::unknown_instance(&error.instance_id),
             EngineError::InvalidInputs { task_id, errors } => {
                 Problem::invalid_inputs(&task_id, errors.into_iter().map(Fault::from).collect())
             }

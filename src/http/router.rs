@@ -154,15 +154,25 @@ fn route_of(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path)
 }
 
-/// The whole HTTP interface of `app`: at the root and, where a base path is configured, below that too, since a proxy
-/// may strip it or not.
-pub fn router(app: App) -> Router {
+/// The routes of `app` for another server, which strips the path under which it serves them.
+pub fn mounted<S>(app: App) -> Router<S> {
+    table().with_state(app)
+}
+
+fn table() -> Router<App> {
     let mut table =
         Router::new().fallback(async |State(app): State<App>, request: Request| dispatch(app, None, request).await);
     for route in ROUTES {
         let answer = async move |State(app): State<App>, request: Request| dispatch(app, Some(route), request).await;
         table = table.route(route.path, any(answer));
     }
+    table
+}
+
+/// The whole HTTP interface of `app`: at the root and, where a base path is configured, below that too, since a proxy
+/// may strip it or not.
+pub fn router(app: App) -> Router {
+    let table = table();
     let base_path = app.settings().base_path.clone();
     let whole = if base_path.is_empty() {
         table

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
+use sha2::{Digest, Sha256};
+
 use crate::domain::size::ByteSize;
 
 /// How the daemon is reached, by whom, and how much one request may be.
@@ -53,6 +55,13 @@ pub struct TokenSettings {
     pub sha256: [u8; 32],
     /// What it may do.
     pub scopes: Vec<Scope>,
+}
+
+impl TokenSettings {
+    /// The token `text`, which is not kept. `name` is new among the tokens.
+    pub fn new(name: &str, text: &str, scopes: &[Scope]) -> Self {
+        TokenSettings { name: name.to_owned(), sha256: Sha256::digest(text).into(), scopes: scopes.to_vec() }
+    }
 }
 
 impl fmt::Debug for TokenSettings {

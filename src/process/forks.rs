@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use super::own_program;
 use super::supervisor::{self, Files, Inherited};
 use super::sys::{self, Reaped};
 use super::tree;
@@ -24,6 +25,7 @@ const PAUSE: i32 = 5;
 pub fn run_if_spawner() {
     let stdin = io::stdin();
     if std::env::args_os().next().is_none_or(|name| name != HIDDEN_NAME) || !sys::is_seqpacket(stdin.as_fd()) {
+        own_program::note();
         return;
     }
     let code = match Forks::begin() {

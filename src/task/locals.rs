@@ -10,7 +10,7 @@ tokio::task_local! {
 /// There is no running task where [`get_task_controller`] was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no task is running here: call get_task_controller() inside a handler or its `task.blocking` closure, and pass the controller on to threads and tasks that the handler spawns"
+    "no task is running here: call get_task_controller() inside a handler or its `task.blocking` closure, pass the controller on to threads and tasks that the handler spawns, or start this program as a command of a daemon"
 )]
 pub struct NoTaskController;
 

@@ -96,6 +96,9 @@ pub enum ReportError {
     /// The output does not satisfy the task's schema.
     #[error("the output does not fit the task's output schema: {0}")]
     Schema(String),
+    /// The daemon refused it when it came there.
+    #[error("the daemon refused the report: {0}")]
+    Refused(String),
     /// The store cannot take it now.
     #[error("the report could not be committed")]
     Unavailable,

@@ -12,12 +12,12 @@ use tempfile::tempdir;
 
 use super::support::server::{TestServer, command, run, write};
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Asserts that it ended with `code` and one line on stderr that holds `said`.
-fn assert_ended(output: &Output, code: i32, said: &str) {
+pub fn assert_ended(output: &Output, code: i32, said: &str) {
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{error}");
     assert!(error.starts_with("taskwright: ") && error.contains(said), "{error}\nnot: {said}");

@@ -16,7 +16,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("engine", &["process", "store", "task", "domain"]),
         ("handlers", &["task", "domain"]),
         ("http", &["engine", "store", "task", "domain"]),
-        ("client", &["domain"]),
+        ("client", &["task", "domain"]),
         ("config", &["http", "engine", "store", "task", "domain", "handlers"]),
         ("server", &["config", "http", "engine", "process", "store", "task", "domain", "handlers"]),
         ("cli", &["client", "server", "config", "http", "engine", "process", "store", "task", "domain", "handlers"]),

@@ -84,6 +84,11 @@ impl Json {
         Json::parse(&text).map_err(<serde_json::Error as serde::ser::Error>::custom)
     }
 
+    /// `null`.
+    pub fn null() -> Self {
+        Json::from(RawValue::NULL.to_owned())
+    }
+
     /// `{}`.
     pub fn empty_object() -> Self {
         Json::from(RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"))

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use taskwright::{
-    TaskController, TaskError,
+    ControllerError, TaskController, TaskError,
     domain::Status,
     get_task_controller, get_task_inputs,
-    task::{NoTaskController, ReportError, StopReason},
+    task::{ReportError, StopReason},
     testing,
 };
 
@@ -198,7 +198,7 @@ async fn the_log_has_its_lines() {
 
 #[tokio::test]
 async fn the_running_task_is_found_without_passing_it_along() {
-    fn deep_down() -> Result<String, NoTaskController> {
+    fn deep_down() -> Result<String, ControllerError> {
         let task = get_task_controller()?;
         task.log("from deep down");
         Ok(format!("{} {}", task.task_id(), get_task_inputs()))

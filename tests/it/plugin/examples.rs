@@ -4,8 +4,14 @@
 #[path = "../../../examples/cpu_bound.rs"]
 mod cpu_bound;
 #[allow(dead_code)]
+#[path = "../../../examples/hello.rs"]
+mod hello;
+#[allow(dead_code)]
 #[path = "../../../examples/own_handler.rs"]
 mod own_handler;
+#[allow(dead_code)]
+#[path = "../../../examples/retries.rs"]
+mod retries;
 #[allow(dead_code)]
 #[path = "../../../examples/shared_state.rs"]
 mod shared_state;
@@ -13,7 +19,9 @@ mod shared_state;
 use std::{fs, sync::Arc};
 
 use cpu_bound::CountPrimes;
+use hello::hello;
 use own_handler::{CountWords, Settings};
+use retries::Knock;
 use serde_json::{Value, json};
 use shared_state::{Order, Stock, register};
 use taskwright::{
@@ -21,6 +29,26 @@ use taskwright::{
     domain::{AttemptEnd, Status},
     testing,
 };
+
+#[tokio::test]
+async fn hello_greets() {
+    let run = testing::run_fn(hello).input(json!({"name": "Ada"})).await;
+    assert_eq!(run.result(), json!("Hello, Ada!"));
+}
+
+#[tokio::test]
+async fn retries_tell_what_is_worth_another_attempt() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let knock = |address: &str| testing::run(Knock).input(json!({"address": address}));
+    let opened = knock(&address).attempt(3).await;
+    assert_eq!((opened.status(), &opened.output()["attempts"]), (Status::Completed, &json!(3)));
+    drop(listener);
+    assert_eq!(knock(&address).attempt(4).await.status(), Status::Pending, "another attempt follows");
+    assert_eq!(knock(&address).attempt(5).await.status(), Status::Failed);
+    let failed = knock("next door").await;
+    assert!(matches!(failed.end(), AttemptEnd::Failed { permanent: true, .. }), "{:?}", failed.end());
+}
 
 #[tokio::test]
 async fn own_handler_counts_words() {

@@ -276,6 +276,15 @@ pub fn command() -> Command {
     command
 }
 
+/// One of `examples/`, as cargo built it beside the binary.
+pub fn example(name: &str) -> Command {
+    let path = Path::new(BINARY).with_file_name("examples").join(name);
+    assert!(path.exists(), "{} is not built: run cargo build --examples", path.display());
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null());
+    command
+}
+
 /// Runs a verb to its end.
 pub fn run(arguments: &[&str]) -> Output {
     command().args(arguments).output().expect("the binary runs")

@@ -1,0 +1,98 @@
+//! A start that is being put together.
+
+use std::{future::IntoFuture, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::{ServerHandle, TaskInstance};
+use crate::{
+    domain::{FieldError, Json, Workload},
+    engine::{EngineError, IdempotencyKey, StartOptions, StartRequest},
+};
+
+/// Whose keys an application's are: those of HTTP clients never meet them.
+const PRINCIPAL: &str = "in-process";
+
+/// A start (`numerous.tasks.run_task`), to be awaited: then it answers the [`TaskInstance`].
+///
+/// ```
+/// # use taskwright::{ServerHandle, engine::StartOptions};
+/// # async fn f(tasks: ServerHandle) -> Result<(), Box<dyn std::error::Error>> {
+/// let done = tasks
+///     .run_task("sleep", serde_json::json!({"seconds": 1}))
+///     .options(StartOptions { max_attempts: Some(3), ..StartOptions::default() })
+///     .block()
+///     .await?;
+/// assert!(done.is_done().await?);
+/// # Ok(()) }
+/// ```
+#[must_use = "nothing is started before it is awaited"]
+pub struct RunTask {
+    server: ServerHandle,
+    task: String,
+    inputs: Result<Json, String>,
+    options: StartOptions,
+    key: Option<String>,
+    block: bool,
+}
+
+impl RunTask {
+    pub(super) fn new(server: ServerHandle, task: &str, inputs: impl Serialize) -> RunTask {
+        let inputs = Json::of(&inputs).map_err(|error| format!("the inputs cannot be written as JSON: {error}"));
+        let inputs = inputs.map(|inputs| if inputs.is_null() { Json::empty_object() } else { inputs });
+        RunTask { server, task: task.to_owned(), inputs, options: StartOptions::default(), key: None, block: false }
+    }
+
+    /// Answers only when the instance is done, however it ended (`block=True`).
+    pub fn block(mut self) -> RunTask {
+        self.block = true;
+        self
+    }
+
+    /// Says whether the task is to be a handler (`local`) or a command (`remote`); the start is refused where it is the
+    /// other.
+    pub fn workload(mut self, workload: Workload) -> RunTask {
+        self.options.workload = Some(workload);
+        self
+    }
+
+    /// What replaces the definition's limits, labels, priority and time.
+    pub fn options(mut self, options: StartOptions) -> RunTask {
+        let workload = options.workload.or(self.options.workload);
+        self.options = StartOptions { workload, ..options };
+        self
+    }
+
+    /// Starts at most one instance for this key: a repeat within a day answers the one that there is.
+    pub fn idempotency_key(mut self, key: &str) -> RunTask {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    async fn run(self) -> Result<TaskInstance, EngineError> {
+        let inputs = self.inputs.map_err(|detail| EngineError::InvalidInputs {
+            task_id: self.task.clone(),
+            errors: vec![FieldError::new("", detail)],
+        })?;
+        let key = self.key.map(|key| IdempotencyKey { principal: Arc::from(PRINCIPAL), key: Arc::from(key) });
+        let request = StartRequest { task: self.task, inputs, options: self.options };
+        let started = self.server.engine().start(request, key).await?;
+        let instance = TaskInstance::of(&self.server, &started.instance);
+        if self.block && !instance.done().await?.is_done() {
+            return Err(EngineError::Draining);
+        }
+        Ok(instance)
+    }
+}
+
+impl IntoFuture for RunTask {
+    type Output = Result<TaskInstance, EngineError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    /// # Errors
+    /// Why it was refused; nothing was made then.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
