@@ -43,6 +43,7 @@ mod router;
 mod serve;
 pub mod settings;
 mod start;
+mod stats;
 mod stop;
 mod stream;
 

@@ -17,7 +17,7 @@ use super::{
     problem::Problem,
     problems, report, retry, root,
     settings::Scope::{Read, Run},
-    start, stop,
+    start, stats, stop,
 };
 
 /// A path and what can be done there.
@@ -102,6 +102,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/instances/{id}/attempts", operations: &[op!(GET, Instance(Read), attempts::list)] },
     Route { path: "/v1/instances/{id}/events", operations: &[op!(GET, Instance(Read), events::follow)] },
     Route { path: "/v1/instances/{id}/retry", operations: &[op!(POST, Scope(Run), retry::retry, waits)] },
+    Route { path: "/v1/stats", operations: &[op!(GET, Scope(Read), stats::show)] },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },

@@ -17,7 +17,9 @@ pub use batch::{
 };
 pub use error::{CommitError, OpenError, StoreError};
 
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{
+    Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
+};
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
@@ -47,6 +49,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// What waits to run.
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>>;
+
+    /// What happened in a stretch of time, and how many instances there are. Answered from counters, never by counting
+    /// instances. Past 8 days what happened is known by the hour, past 62 days by the day.
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>>;
 
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;

@@ -18,5 +18,6 @@ mod openapi;
 mod plugin;
 mod process;
 mod serve;
+mod stats;
 mod store;
 mod support;

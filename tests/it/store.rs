@@ -14,6 +14,7 @@ mod scene;
 mod sqlite;
 mod sqlite_open;
 mod starts;
+mod stats;
 mod stops;
 
 /// Expands every case for the backend that `$open` opens.
@@ -52,6 +53,9 @@ macro_rules! store_tests {
                     lists_filter_by_creation_whatever_the_clock_did, filters_combine,
                     filters_are_values_and_never_sql, the_backlog_names_ready_tasks, running_instances_are_listed,
                     a_refused_batch_changes_nothing;
+                stats: an_empty_store_has_figures_too, every_change_is_counted_once, what_happened_stands_in_its_minute,
+                    figures_of_one_task, durations_are_those_that_the_rows_tell, a_refused_batch_counts_nothing,
+                    a_replayed_start_counts_nothing, many_tasks_in_one_batch, a_clock_set_back_counts_where_it_stands;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,
                     lines_are_filtered, a_trimmed_log_says_so, lines_that_never_came_are_counted,
                     a_log_of_nobody_is_dropped, an_empty_log_is_empty;

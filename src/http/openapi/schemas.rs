@@ -20,7 +20,7 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 18] = [
     "Instance",
     "Summary",
     "InstanceEvent",
@@ -35,6 +35,10 @@ const ANSWERS: [&str; 14] = [
     "Attempt",
     "Attempts",
     "Definition",
+    "Stats",
+    "StatusCounts",
+    "Durations",
+    "StatsBucket",
 ];
 
 /// Every schema, by name.
@@ -80,6 +84,10 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         Source,
         Definition,
         Definitions,
+        Stats,
+        StatusCounts,
+        Durations,
+        StatsBucket,
         Health,
         Checks,
         Fault,

@@ -8,11 +8,16 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, created, fault, fault::Stage, finishes, log_writes, promotions, reports, starts,
-    statement::execute, stops,
+    Writing, claims, connection, counters,
+    counters::{Present, Tally},
+    created, fault,
+    fault::Stage,
+    finishes, log_writes, promotions, reports, starts,
+    statement::execute,
+    stops,
 };
 use crate::{
-    domain::Micros,
+    domain::{Micros, Status},
     store::{Batch, CommitError, Committed},
 };
 
@@ -23,6 +28,8 @@ pub(super) struct Writer {
     in_transaction: bool,
     /// The sequence of instances, as committed.
     sequence: Sequence,
+    /// The counters of the present minute, as committed; None where they are to be read again.
+    present: Option<Present>,
     /// A commit failed for good; nothing is written any more.
     failed: bool,
 }
@@ -38,7 +45,7 @@ pub(super) struct Sequence {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, sequence: Sequence) -> Self {
-        Writer { connection: Some(connection), in_transaction: false, sequence, failed: false }
+        Writer { connection: Some(connection), in_transaction: false, sequence, present: None, failed: false }
     }
 
     /// Ends a transaction that a caller left by going away.
@@ -101,11 +108,14 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
     }
     writer.in_transaction = true;
     let mut sequence = writer.sequence;
-    let (error, stage) = match sections(connection, batch, &mut sequence).await {
+    // Not there again unless this commit succeeds.
+    let mut present = writer.present.take();
+    let (error, stage) = match sections(connection, batch, &mut sequence, &mut present).await {
         Ok(committed) => match execute(connection, "COMMIT").await {
             Ok(()) => {
                 writer.in_transaction = false;
                 writer.sequence = sequence;
+                writer.present = present;
                 return Ok(committed);
             }
             Err(error) => (error, Stage::Commit),
@@ -140,19 +150,28 @@ async fn sections(
     connection: &mut SqliteConnection,
     batch: &Batch,
     sequence: &mut Sequence,
+    present: &mut Option<Present>,
 ) -> Result<Committed, sqlx::Error> {
     // A write lock from the start: one that is taken later is refused at once where another process holds it.
     execute(connection, "BEGIN IMMEDIATE").await?;
+    let mut tally = Tally::default();
     log_writes::write(connection, batch).await?;
-    let finishes = finishes::write(connection, batch).await?;
+    let finishes = finishes::write(connection, batch, &mut tally).await?;
     let reports = reports::write(connection, batch).await?;
-    let stops = stops::write(connection, batch).await?;
+    let stops = stops::write(connection, batch, &mut tally).await?;
     let (expired, promoted) =
-        if batch.promote { promotions::write(connection, batch).await? } else { Default::default() };
+        if batch.promote { promotions::write(connection, batch, &mut tally).await? } else { Default::default() };
     let planned = starts::plan(connection, batch, sequence).await?;
     let claimed = claims::choose(connection, batch, planned.new).await?;
     starts::write(connection, batch, &claimed.new).await?;
     claims::write(connection, batch, &claimed).await?;
+    for new in &claimed.new {
+        tally.created(&new.instance.task_id, batch.now);
+    }
+    for claim in &claimed.claimed {
+        tally.moved(&claim.task_id, Status::Pending, Status::Running);
+    }
+    counters::write(connection, tally, present).await?;
     let next_due = if batch.promote { promotions::next_due(connection).await? } else { None };
     Ok(Committed {
         finishes,

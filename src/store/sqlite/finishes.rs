@@ -1,11 +1,12 @@
 //! Attempts that ended: output, record of the attempt, then the instance itself.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    codec::{json_column, status_code},
+    codec::{json_column, shared, status_code},
+    counters::Tally,
     statement::{Arguments, Part, Statement, count, fetch, json_array, rounds},
 };
 use crate::{
@@ -58,12 +59,16 @@ static FINISHES: Statement = Statement::new(&[
          message = iif(v.progress IS NULL, instances.message, v.message), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
-         RETURNING number, version, stop_requested_at IS NOT NULL",
+         RETURNING number, version, stop_requested_at IS NOT NULL, task_id, started_at",
     ),
 ]);
 
 /// Writes the finishes of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let mut outcomes = vec![FinishOutcome::Fenced; batch.finishes.len()];
     for round in rounds(&batch.finishes, |finish| finish.instance) {
         let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
@@ -72,12 +77,35 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
         write_attempts(connection, batch.now, &items).await?;
         let applied = write_instances(connection, batch, &items).await?;
         for index in round {
-            if let Some((version, stopped)) = applied.get(&batch.finishes[index].instance) {
-                outcomes[index] = FinishOutcome::Applied { version: *version, stopped: *stopped };
+            let finish = &batch.finishes[index];
+            if let Some(applied) = applied.get(&finish.instance) {
+                applied.count(finish, batch.now, tally);
+                outcomes[index] = FinishOutcome::Applied { version: applied.version, stopped: applied.stopped };
             }
         }
     }
     Ok(outcomes)
+}
+
+/// What the row says of a finish that was written.
+struct Applied {
+    version: u64,
+    stopped: bool,
+    task_id: Arc<str>,
+    started_at: Micros,
+}
+
+impl Applied {
+    fn count(&self, finish: &Finish, now: Micros, tally: &mut Tally) {
+        let ending = if self.stopped { &finish.if_stopped } else { &finish.unless_stopped };
+        match &ending.then {
+            Then::Again { .. } => tally.moved(&self.task_id, Status::Running, Status::Pending),
+            Then::Done(outcome) => {
+                let finished_at = now.max(self.started_at);
+                tally.done(&self.task_id, Status::Running, outcome.status(), Some(self.started_at), finished_at);
+            }
+        }
+    }
 }
 
 /// Writes the outputs of running attempts, given as instance, attempt, and the output where there is one to write.
@@ -166,7 +194,7 @@ async fn write_instances(
     connection: &mut SqliteConnection,
     batch: &Batch,
     finishes: &[&Finish],
-) -> Result<HashMap<u64, (u64, bool)>, sqlx::Error> {
+) -> Result<HashMap<u64, Applied>, sqlx::Error> {
     let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
         for finish in items {
             arguments.add_count(finish.instance)?;
@@ -196,5 +224,13 @@ async fn write_instances(
         arguments.add(batch.now.0)
     };
     let rows = FINISHES.run(connection, finishes, bind).await?;
-    rows.iter().map(|row| Ok((count(row, 0)?, (count(row, 1)?, row.try_get(2)?)))).collect()
+    let applied = |row: &SqliteRow| {
+        Ok::<_, sqlx::Error>(Applied {
+            version: count(row, 1)?,
+            stopped: row.try_get(2)?,
+            task_id: shared(row, 3)?,
+            started_at: Micros(row.try_get(4)?),
+        })
+    };
+    rows.iter().map(|row| Ok((count(row, 0)?, applied(row)?))).collect()
 }

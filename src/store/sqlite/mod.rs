@@ -10,6 +10,7 @@ mod claims;
 mod codec;
 mod commit;
 mod connection;
+mod counters;
 mod created;
 mod fault;
 mod finishes;
@@ -26,6 +27,7 @@ mod reports;
 mod settings;
 mod starts;
 mod statement;
+mod stats;
 mod stops;
 
 use std::{
@@ -39,7 +41,9 @@ use futures_util::future::BoxFuture;
 pub use settings::{Settings, Synchronous};
 
 use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
-use crate::domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{
+    Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
+};
 use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
@@ -123,6 +127,10 @@ impl Store for SqliteStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         Box::pin(instances::backlog(&self.readers))
+    }
+
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
+        Box::pin(stats::stats(&self.readers, query))
     }
 
     fn identity(&self) -> &Identity {

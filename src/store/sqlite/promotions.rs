@@ -6,10 +6,11 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     codec::{json_column, shared},
+    counters::Tally,
     statement::{Arguments, Part, Statement, count, fetch},
 };
 use crate::{
-    domain::{ErrorKind, InstanceError, Micros, duration::Seconds},
+    domain::{ErrorKind, InstanceError, Micros, Status, duration::Seconds},
     store::{Batch, Expired},
 };
 
@@ -30,17 +31,22 @@ static EXPIRE: Statement = Statement::new(&[
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     batch: &Batch,
+    tally: &mut Tally,
 ) -> Result<(Vec<Expired>, Vec<Arc<str>>), sqlx::Error> {
-    let expired = expire(connection, batch).await?;
+    let expired = expire(connection, batch, tally).await?;
     let promoted = promote(connection, batch.now).await?;
     Ok((expired, promoted))
 }
 
-async fn expire(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<Expired>, sqlx::Error> {
+async fn expire(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<Expired>, sqlx::Error> {
     let mut arguments = Arguments::default();
     arguments.add(batch.now.0)?;
     arguments.add(MOST)?;
-    let sql = "SELECT number, queue_timeout FROM instances INDEXED BY instances_expiring WHERE status = 0 \
+    let sql = "SELECT number, queue_timeout, task_id, created_at FROM instances INDEXED BY instances_expiring WHERE status = 0 \
         AND attempt = 0 AND queue_deadline IS NOT NULL AND queue_deadline <= ? ORDER BY queue_deadline LIMIT ?";
     let rows = fetch(connection, sql, arguments).await?;
     if rows.is_empty() {
@@ -49,6 +55,8 @@ async fn expire(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<
     let mut expired = Vec::with_capacity(rows.len());
     for row in &rows {
         let timeout = Duration::from_micros(row.try_get::<Option<i64>, _>(1)?.unwrap_or(0).unsigned_abs());
+        let finished_at = batch.now.max(Micros(row.try_get(3)?));
+        tally.done(&shared(row, 2)?, Status::Pending, Status::Failed, None, finished_at);
         expired.push(Expired { instance: count(row, 0)?, version: 0, error: error(timeout)? });
     }
     let bind = |arguments: &mut Arguments, items: &[Expired], size: usize| {

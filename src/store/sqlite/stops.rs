@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 
 use super::{
+    codec::shared,
+    counters::Tally,
     reports::statuses,
     statement::{Arguments, Part, Statement, count, rounds},
 };
-use crate::store::{Batch, Stop, StopOutcome};
+use crate::{
+    domain::{Micros, Status},
+    store::{Batch, Stop, StopOutcome},
+};
 
 static STOPS: Statement = Statement::new(&[
     Part::Text("WITH v(number, deadline) AS (VALUES "),
@@ -23,12 +28,16 @@ static STOPS: Statement = Statement::new(&[
          version = version + (batch <> ?), batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND (instances.status = 0 OR (instances.status = 1 \
          AND (instances.stop_deadline IS NULL OR v.deadline < instances.stop_deadline))) \
-         RETURNING number, version, status",
+         RETURNING number, version, status, task_id, started_at, finished_at",
     ),
 ]);
 
 /// Writes the stops of `batch`.
-pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Vec<StopOutcome>, sqlx::Error> {
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<StopOutcome>, sqlx::Error> {
     let mut outcomes = vec![None; batch.stops.len()];
     for round in rounds(&batch.stops, |stop| stop.instance) {
         let items: Vec<&Stop> = round.iter().map(|index| &batch.stops[*index]).collect();
@@ -51,7 +60,12 @@ pub(super) async fn write(connection: &mut SqliteConnection, batch: &Batch) -> R
                 let version = count(row, 1)?;
                 let outcome = match row.try_get::<i64, _>(2)? {
                     1 => StopOutcome::Stopping { version },
-                    _ => StopOutcome::Cancelled { version },
+                    _ => {
+                        let started_at = row.try_get::<Option<i64>, _>(4)?.map(Micros);
+                        let finished_at = Micros(row.try_get(5)?);
+                        tally.done(&shared(row, 3)?, Status::Pending, Status::Cancelled, started_at, finished_at);
+                        StopOutcome::Cancelled { version }
+                    }
                 };
                 Ok((count(row, 0)?, outcome))
             })

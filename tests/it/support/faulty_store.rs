@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use taskwright::{
-    domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
+    domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary},
     store::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError},
 };
 use tokio::sync::Semaphore;
@@ -159,6 +159,13 @@ impl Store for FaultyStore {
 
     fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
         self.inner.backlog()
+    }
+
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.stats(query).await
+        })
     }
 
     fn identity(&self) -> &Identity {
