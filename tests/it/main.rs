@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod auth;
+mod backup;
 mod cli;
 mod commands;
 mod config;

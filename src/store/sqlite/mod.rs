@@ -4,6 +4,7 @@
 //! connection of sqlx lives on a thread of its own, so that no caller's runtime ever blocks on the disk.
 //! Checkpoints run on a connection of their own and never inside a commit.
 
+mod backup;
 mod check;
 mod checkpoint;
 mod claims;
@@ -38,6 +39,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
+pub use backup::{BackedUp, Backup, BackupError};
 pub use settings::{Settings, Synchronous};
 
 use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
