@@ -34,6 +34,9 @@ CREATE TABLE minutes (
     PRIMARY KEY (minute, task_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The minute up to which old rows are put together to rows of this span; with span 0, up to which they are deleted.
+CREATE TABLE rollups (span INTEGER PRIMARY KEY, done_to INTEGER NOT NULL) STRICT;
+
 INSERT INTO totals (task_id, status, n) SELECT task_id, status, count(*) FROM instances GROUP BY task_id, status;
 
 CREATE TABLE tops (top INTEGER PRIMARY KEY, bucket INTEGER NOT NULL) STRICT;

@@ -36,6 +36,7 @@ pub const SECTIONS: &[(&str, &[(&str, Form)])] = &[
             ("streams", Form::Toml),
         ],
     ),
+    ("retention", &[("age", Form::Text), ("count", Form::Toml)]),
     ("log", &[("format", Form::Text), ("level", Form::Text)]),
 ];
 
@@ -56,6 +57,7 @@ pub const TASK: &[&str] = &[
     "max_attempts",
     "retry_delay",
     "concurrency",
+    "retention",
     "input_schema",
     "output_schema",
     "inputs",

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use crate::domain::size::ByteSize;
+use crate::domain::{Retention, size::ByteSize};
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub output: ByteSize,
     /// The most log text of one instance (`limits.log`).
     pub log: ByteSize,
+    /// How long done instances are kept of tasks that say nothing of it (`[retention]`).
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             pending: 1_000_000,
             output: ByteSize::mib(1),
             log: ByteSize::mib(16),
+            retention: Retention::default(),
         }
     }
 }

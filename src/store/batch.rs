@@ -1,6 +1,6 @@
 //! What is written together, and what became of it.
 //!
-//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims. Each outcome
+//! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims, purge. Each outcome
 //! stands at the index of its item. Instances are named by their number.
 
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Batch {
     pub promote: bool,
     /// What may run now.
     pub claims: Option<Claims>,
+    /// What is kept no longer.
+    pub purge: Option<Purge>,
 }
 
 impl Batch {
@@ -51,6 +53,7 @@ impl Batch {
             starts: Vec::new(),
             promote: false,
             claims: None,
+            purge: None,
         }
     }
 
@@ -63,6 +66,7 @@ impl Batch {
             && self.starts.is_empty()
             && !self.promote
             && self.claims.is_none()
+            && self.purge.is_none()
     }
 }
 
@@ -218,6 +222,8 @@ pub struct Committed {
     pub claimed: Vec<Claimed>,
     /// When the next promotion is due; only where the batch asked for promotions.
     pub next_due: Option<Micros>,
+    /// What was purged; only where the batch asked for it.
+    pub purged: Purged,
 }
 
 /// What became of a fenced write.
@@ -310,4 +316,40 @@ pub struct Claimed {
     pub version: u64,
     /// Its task.
     pub task_id: Arc<str>,
+}
+
+/// A little of what is kept no longer, to be deleted with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Purge {
+    /// Done instances of one task.
+    pub task: Option<PurgeTask>,
+    /// Whether to look for expired idempotency keys and old counters too.
+    pub sweep: bool,
+}
+
+/// Which done instances of a task go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgeTask {
+    /// The task.
+    pub task_id: Arc<str>,
+    /// Those that were finished then or before; None for none.
+    pub finished_before: Option<Micros>,
+    /// Those beyond so many, of which the newest by number stay; None for none.
+    pub keep: Option<u64>,
+    /// Looks only at numbers above this.
+    pub after: u64,
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// The instances that it deleted.
+    pub instances: Vec<u64>,
+    /// Where to go on with this task; None once everything was looked at.
+    pub next: Option<u64>,
+    /// Of what was looked at and stays: no earlier than then was it finished, or will it be, pending and running ones
+    /// aside.
+    pub oldest: Option<Micros>,
+    /// When there is something to sweep again; only where it was asked for.
+    pub sweep_due: Option<Micros>,
 }

@@ -12,8 +12,8 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim, NewInstance, Report,
-    Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+    Batch, Claimed, Claims, Committed, Ending, Expired, Finish, FinishOutcome, IdempotencyClaim, NewInstance, Purge,
+    PurgeTask, Purged, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 
@@ -54,6 +54,9 @@ pub trait Store: Send + Sync + 'static {
     /// instances. Past 8 days what happened is known by the hour, past 62 days by the day.
     fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>>;
 
+    /// How many done instances there are of each task that has any: what a purge may look at.
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>>;
+
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;
 
@@ -66,6 +69,9 @@ pub trait Store: Send + Sync + 'static {
     /// Closes every connection; the files are left whole.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// Tasks with the number of their done instances.
+pub type DoneByTask = Vec<(Arc<str>, u64)>;
 
 /// What is kept of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -18,6 +18,7 @@ mod limits;
 mod openapi;
 mod plugin;
 mod process;
+mod retention;
 mod serve;
 mod stats;
 mod store;

@@ -8,6 +8,7 @@ mod finishes;
 mod idempotency;
 mod logs;
 mod promotions;
+mod purge;
 mod reads;
 mod reports;
 mod scene;
@@ -56,6 +57,10 @@ macro_rules! store_tests {
                 stats: an_empty_store_has_figures_too, every_change_is_counted_once, what_happened_stands_in_its_minute,
                     figures_of_one_task, durations_are_those_that_the_rows_tell, a_refused_batch_counts_nothing,
                     a_replayed_start_counts_nothing, many_tasks_in_one_batch, a_clock_set_back_counts_where_it_stands;
+                purge: what_is_old_goes_with_all_that_belongs_to_it, what_is_not_done_stays, a_long_run_neither_blocks_nor_goes_early,
+                    the_newest_stay, both_rules_hold, a_purge_goes_on_where_it_stopped, large_instances_go_in_small_batches,
+                    what_happened_stays_counted, a_key_goes_with_its_instances, expired_keys_are_swept,
+                    old_counters_are_put_together, nothing_to_purge_is_no_error;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,
                     lines_are_filtered, a_trimmed_log_says_so, lines_that_never_came_are_counted,
                     a_log_of_nobody_is_dropped, an_empty_log_is_empty;

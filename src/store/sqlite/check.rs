@@ -95,7 +95,7 @@ const RULES: &[(&str, &str)] = &[
 ];
 
 /// The indexes, triggers and tables there must be.
-const SCHEMA: [&str; 25] = [
+const SCHEMA: [&str; 26] = [
     "meta",
     "instances",
     "inputs",
@@ -107,6 +107,7 @@ const SCHEMA: [&str; 25] = [
     "log_losses",
     "totals",
     "minutes",
+    "rollups",
     "instances_ready",
     "instances_scheduled",
     "instances_expiring",

@@ -156,5 +156,7 @@ fn pages(batch: &Batch) -> u64 {
         + batch.finishes.iter().map(|finish| output(&finish.output) + 300).sum::<usize>()
         + batch.reports.iter().map(|report| output(&report.output) + 300).sum::<usize>()
         + batch.logs.iter().flat_map(|chunk| &chunk.lines).map(|line| line.text.len() + 30).sum::<usize>();
-    8 + bytes as u64 / 3000
+    // A purge changes pages of every table and index.
+    let purged = if batch.purge.is_some() { 100 } else { 0 };
+    8 + purged + bytes as u64 / 3000
 }

@@ -12,13 +12,13 @@ use super::{
     counters::{Present, Tally},
     created, fault,
     fault::Stage,
-    finishes, log_writes, promotions, reports, starts,
+    finishes, log_writes, promotions, purge, reports, starts,
     statement::execute,
     stops,
 };
 use crate::{
     domain::{Micros, Status},
-    store::{Batch, CommitError, Committed},
+    store::{Batch, CommitError, Committed, Purged},
 };
 
 /// The connection that writes, and what it knows.
@@ -172,6 +172,10 @@ async fn sections(
         tally.moved(&claim.task_id, Status::Pending, Status::Running);
     }
     counters::write(connection, tally, present).await?;
+    let purged = match &batch.purge {
+        Some(purge) => purge::write(connection, batch, purge).await?,
+        None => Purged::default(),
+    };
     let next_due = if batch.promote { promotions::next_due(connection).await? } else { None };
     Ok(Committed {
         finishes,
@@ -182,5 +186,6 @@ async fn sections(
         promoted,
         claimed: claimed.claimed,
         next_due,
+        purged,
     })
 }

@@ -23,8 +23,10 @@ mod log_reads;
 mod log_writes;
 mod open;
 mod promotions;
+mod purge;
 mod readers;
 mod reports;
+mod rollup;
 mod settings;
 mod starts;
 mod statement;
@@ -42,7 +44,9 @@ use futures_util::future::BoxFuture;
 pub use backup::{BackedUp, Backup, BackupError};
 pub use settings::{Settings, Synchronous};
 
-use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
+use super::{
+    Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, OpenError, Store, StoreError,
+};
 use crate::domain::{
     Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
 };
@@ -133,6 +137,10 @@ impl Store for SqliteStore {
 
     fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
         Box::pin(stats::stats(&self.readers, query))
+    }
+
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
+        Box::pin(stats::done_by_task(&self.readers))
     }
 
     fn identity(&self) -> &Identity {

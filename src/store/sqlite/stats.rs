@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::{
-    codec::status_of,
+    codec::{shared, status_of},
     counters::{MINUTE, histogram_of},
     fault::of_read,
     readers::Readers,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Happened, Micros, Stats, StatsQuery},
-    store::StoreError,
+    store::{DoneByTask, StoreError},
 };
 
 // One statement, so that both tables are of one commit.
@@ -56,4 +56,12 @@ pub(super) async fn stats(readers: &Readers, query: &StatsQuery) -> Result<Stats
         Ok(stats)
     };
     read.await.map_err(of_read)
+}
+
+/// How many done instances there are of each task that has any.
+pub(super) async fn done_by_task(readers: &Readers) -> Result<DoneByTask, StoreError> {
+    let mut reader = readers.take().await?;
+    let sql = "SELECT task_id, sum(n) FROM totals WHERE status >= 2 GROUP BY task_id HAVING sum(n) > 0";
+    let rows = fetch(&mut reader, sql, Arguments::default()).await.map_err(of_read)?;
+    rows.iter().map(|row| Ok((shared(row, 0)?, count(row, 1)?))).collect::<Result<_, sqlx::Error>>().map_err(of_read)
 }

@@ -232,7 +232,7 @@ async fn an_older_store_gets_its_counters() {
     scene.start([new("a"), new("b"), new("b")]).await;
     scene.is_sound().await;
     scene.store.close().await;
-    let back = "DROP TABLE totals; DROP TABLE minutes; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1; \
+    let back = "DROP TABLE totals; DROP TABLE minutes; DROP TABLE rollups; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1; \
         DELETE FROM _sqlx_migrations WHERE version = 2";
     run(&path, back).await.expect("a store of the first version");
     let store = SqliteStore::open(Settings::at(&path)).await.expect("it opens");

@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use taskwright::{
     domain::{Attempt, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary},
-    store::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError},
+    store::{Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Store, StoreError},
 };
 use tokio::sync::Semaphore;
 
@@ -166,6 +166,10 @@ impl Store for FaultyStore {
             self.readable()?;
             self.inner.stats(query).await
         })
+    }
+
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
+        self.inner.done_by_task()
     }
 
     fn identity(&self) -> &Identity {

@@ -11,7 +11,8 @@ use crate::{
         Finding,
         sqlite::{
             codec::status_of,
-            counters::{KEPT, MINUTE, SPANS, histogram_of},
+            counters::{MINUTE, SPANS, histogram_of},
+            rollup,
             statement::{Arguments, count, fetch},
         },
     },
@@ -36,7 +37,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, findings: &mut Vec<
     totals(connection, findings).await?;
     let (told, spans) = told(connection, findings).await?;
     let there = there(connection, &spans).await?;
-    let newest = told.keys().map(|(minute, _)| *minute).max().unwrap_or(0);
+    let forgotten = rollup::done_to(connection, rollup::FORGOTTEN).await?;
     let first = findings.len();
     let empty = Told::default();
     let mut places: Vec<&(i64, String)> = told.keys().chain(there.keys()).collect();
@@ -47,7 +48,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, findings: &mut Vec<
             return Ok(());
         }
         let (minute, task_id) = place;
-        if *minute < newest - KEPT {
+        if *minute < forgotten {
             continue;
         }
         let (told, there) = (told.get(place).unwrap_or(&empty), there.get(place).unwrap_or(&empty));
