@@ -47,6 +47,13 @@ pub(super) enum Verb {
     ///
     /// Prints one finding a line. Exits 0 if there is none, else 1. Changes nothing, and works beside a running daemon.
     Fsck(Fsck),
+    /// Copy the store into one file, beside a running daemon or without one.
+    ///
+    /// The copy is of one moment and holds every start that was acknowledged before. It is synced to disk before this
+    /// exits; `taskwright serve --database sqlite://FILE` takes it as it is. It holds inputs, outputs and the key of the
+    /// store, so only its owner may read it.
+    #[command(after_long_help = BACKUP_HELP)]
+    Backup(Backup),
     /// Report from inside a command that runs as a task.
     ///
     /// Speaks for the attempt in whose environment it runs. Exits 0; 5 if the attempt is over or the daemon refused; 69
@@ -67,6 +74,18 @@ Examples:
   taskwright serve --demo
   taskwright serve --config ./config.toml
   TASKWRIGHT_WORKER__COMMAND_SLOTS=16 taskwright serve --listen 127.0.0.1:9000";
+
+const BACKUP_HELP: &str = "\
+Exit codes:
+  0   the backup is on the disk
+  1   it could not be written; no file of that name was made or changed
+  2   the file belongs to the store itself
+  69  there is no store, or it is newer, damaged or something else
+  78  the configuration is wrong
+
+Examples:
+  taskwright backup /var/backups/taskwright.db
+  taskwright backup --force --database sqlite:///srv/tasks.db nightly.db";
 
 const REPORT_HELP: &str = "\
 Example, a shell script as a task:
@@ -227,6 +246,20 @@ pub(super) struct Fsck {
     pub file: ConfigFile,
     #[command(flatten)]
     pub database: Database,
+}
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The file to be made.
+    #[arg(value_name = "FILE")]
+    pub target: PathBuf,
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub database: Database,
+    /// Replace FILE if it exists.
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Args)]

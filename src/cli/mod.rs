@@ -4,6 +4,7 @@
 //! data, stderr the log and the reason.
 
 mod args;
+mod backup;
 mod demo;
 mod failure;
 mod operator;
@@ -37,7 +38,7 @@ struct Program<'a> {
 }
 
 /// Makes `main` the whole command line of a task server: `serve`, `config`, `token`, `openapi`, `healthcheck`, `fsck`,
-/// `report` and `--help`. Call it first in `main`, before anything starts a thread.
+/// `backup`, `report` and `--help`. Call it first in `main`, before anything starts a thread.
 ///
 /// `register` is called once, and only where a daemon starts or its configuration is checked: never for `--help` or a
 /// client's verb. An error that it returns ends the daemon's start with exit code 78.
@@ -70,6 +71,7 @@ fn start(program: Program<'_>) -> ExitCode {
         Verb::Openapi(openapi) => operator::openapi(&openapi),
         Verb::Healthcheck(healthcheck) => operator::healthcheck(healthcheck),
         Verb::Fsck(fsck) => operator::fsck(fsck),
+        Verb::Backup(backup) => backup::run(backup),
         Verb::Report(report) => report::run(report),
     };
     match outcome {

@@ -37,6 +37,7 @@ pub const SECTIONS: &[(&str, &[(&str, Form)])] = &[
         ],
     ),
     ("definitions", &[("remote", Form::Toml)]),
+    ("retention", &[("age", Form::Text), ("count", Form::Toml)]),
     ("log", &[("format", Form::Text), ("level", Form::Text)]),
 ];
 
@@ -57,6 +58,7 @@ pub const TASK: &[&str] = &[
     "max_attempts",
     "retry_delay",
     "concurrency",
+    "retention",
     "input_schema",
     "output_schema",
     "inputs",

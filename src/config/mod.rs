@@ -30,7 +30,7 @@ pub use sources::Sources;
 pub use tokens::Token;
 
 use crate::{
-    domain::{duration, size::ByteSize},
+    domain::{RetentionOptions, duration, size::ByteSize},
     engine::{self, CommandTask},
     http,
     store::sqlite::{self, Synchronous},
@@ -56,7 +56,7 @@ pub struct Config {
     pub max_connections: u32,
     /// `[database]`.
     pub store: sqlite::Settings,
-    /// `[worker]`, `[definitions]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`,
+    /// `[worker]`, `[retention]`, `[definitions]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`,
     /// `log`.
     pub engine: engine::Settings,
     /// `limits.body`.
@@ -138,12 +138,15 @@ impl Config {
             Section::open(merged, name.to_owned(), top.value(name), &known)
         };
         let (mut server, mut database, mut worker) = (open("server")?, open("database")?, open("worker")?);
-        let (mut limits, mut definitions, mut log) = (open("limits")?, open("definitions")?, open("log")?);
+        let (mut limits, mut retention, mut log) = (open("limits")?, open("retention")?, open("log")?);
+        let mut definitions = open("definitions")?;
 
         let listen = listen(&mut server)?;
         let max_connections = server.small("max_connections", 1..=1_000_000)?.unwrap_or(1024);
         let mut engine = engine::Settings { node: Arc::from(paths::host_name()), ..engine::Settings::default() };
         read_engine(&mut engine, &mut server, &mut worker, &mut limits)?;
+        let said = RetentionOptions { age: retention.read("age")?, count: retention.read("count")? };
+        engine.retention = said.over(engine.retention);
 
         let folder = match &merged.file {
             Some(path) => std::path::absolute(path).ok().and_then(|path| path.parent().map(PathBuf::from)),

@@ -149,6 +149,12 @@ impl<'a> Section<'a> {
         Ok(Some(size))
     }
 
+    /// A value that reads itself.
+    pub fn read<T: serde::de::DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        T::deserialize(value).map(Some).map_err(|error| self.error(key, error.message()))
+    }
+
     /// A list of texts.
     pub fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, ConfigError> {
         let shape = "must be a list of texts, such as [\"one\", \"two\"]";

@@ -186,6 +186,8 @@ fn default(config: &Config, section: &str, key: &str) -> Option<Value> {
         ("limits", "output") => text(&engine.output),
         ("limits", "log") => text(&engine.log),
         ("limits", "streams") => number(config.streams.into()),
+        ("retention", "age") => engine.retention.age.map_or_else(|| text(&"forever"), time),
+        ("retention", "count") => engine.retention.count.map_or_else(|| text(&"unlimited"), number),
         ("definitions", "remote") => Some(Value::Boolean(engine.remote_definitions)),
         ("log", "format") => text(match config.log.format {
             LogFormat::Auto => &"auto",

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::{ConfigError, keys, section, section::Section, sources::Merged};
 use crate::{
-    domain::{Definition, DefinitionId, Json, Source, Workload, duration},
+    domain::{Definition, DefinitionId, Json, RetentionOptions, Source, Workload, duration},
     engine::{CommandTask, InputsBy},
 };
 
@@ -44,6 +44,7 @@ fn task(merged: &Merged, index: usize, item: Value, directory: &Path) -> Result<
     definition.retry_delay =
         section.duration("retry_delay", false, duration::LONGEST)?.unwrap_or(definition.retry_delay);
     definition.concurrency = section.small("concurrency", 1..=1_000_000)?;
+    definition.retention = retention(&mut section)?;
     definition.input_schema = schema(&mut section, "input_schema")?;
     definition.output_schema = schema(&mut section, "output_schema")?;
     definition.app_id = section.text("app_id")?;
@@ -54,6 +55,16 @@ fn task(merged: &Merged, index: usize, item: Value, directory: &Path) -> Result<
         _ => InputsBy::Environment,
     };
     Ok(CommandTask { definition, env, inputs, directory: directory.to_owned() })
+}
+
+/// `{ age, count }`.
+fn retention(section: &mut Section<'_>) -> Result<RetentionOptions, ConfigError> {
+    let Some(value) = section.value("retention") else { return Ok(RetentionOptions::NONE) };
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." { "retention".to_owned() } else { format!("retention.{path}") };
+        section.error(&key, error.inner().message())
+    })
 }
 
 /// An argument vector, or one text that is split as a shell splits words.

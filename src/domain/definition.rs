@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{duration::Seconds, instance::Workload, json::Json};
+use super::{duration::Seconds, instance::Workload, json::Json, retention::RetentionOptions};
 
 /// The id or name of a definition: 1 to 128 characters, no control character, no `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -95,6 +95,9 @@ pub struct Definition {
     pub app_id: Option<String>,
     /// The version of that app.
     pub app_version_id: Option<String>,
+    /// How long done instances are kept, where that is not as for all tasks. A matter of this daemon, so not answered.
+    #[serde(skip)]
+    pub retention: RetentionOptions,
 }
 
 impl Definition {
@@ -119,6 +122,7 @@ impl Definition {
             output_schema: None,
             app_id: None,
             app_version_id: None,
+            retention: RetentionOptions::NONE,
         }
     }
 }

@@ -8,13 +8,16 @@ pub mod cursor;
 pub mod definition;
 pub mod duration;
 pub mod error;
+pub mod histogram;
 pub mod instance;
 pub mod json;
 pub mod key;
 pub mod labels;
 pub mod log;
 pub mod query;
+pub mod retention;
 pub mod size;
+pub mod stats;
 pub mod status;
 pub mod suggest;
 pub mod time;
@@ -22,6 +25,7 @@ pub mod time;
 pub use attempt_end::{AttemptEnd, Conclusion, Ended, Standing, conclude};
 pub use definition::{Definition, DefinitionId, Source};
 pub use error::{ErrorKind, FieldError, InstanceError, Interruption};
+pub use histogram::Histogram;
 pub use instance::{
     Attempt, Instance, Limits, Outcome, PendingReason, Phase, Progress, StopRequest, Summary, Verdict, VerdictStatus,
     Workload,
@@ -31,5 +35,7 @@ pub use key::InstanceKey;
 pub use labels::Labels;
 pub use log::{LogChunk, LogLine, LogQuery, LogWindow, Stream};
 pub use query::{InstanceQuery, LabelFilter, Page};
+pub use retention::{Retention, RetentionOptions};
+pub use stats::{Happened, Stats, StatsQuery};
 pub use status::Status;
 pub use time::Micros;

@@ -113,7 +113,8 @@ impl Images {
     /// published meanwhile: read again.
     pub fn install(&self, image: &Arc<Instance>) -> bool {
         let mut inner = self.lock();
-        let entry = inner.entries.entry(image.number).or_default();
+        // The entry that the caller's subscription made is gone only if the instance is.
+        let Some(entry) = inner.entries.get_mut(&image.number) else { return false };
         if entry.image.is_some() {
             return true;
         }
@@ -158,6 +159,16 @@ impl Images {
             *published = batch;
             true
         });
+    }
+
+    /// Forgets instances that were deleted; who watches them sees the end.
+    pub fn purge(&self, numbers: &[u64]) {
+        let mut inner = self.lock();
+        for number in numbers {
+            if let Some(image) = inner.entries.remove(number).and_then(|entry| entry.image) {
+                inner.numbers.remove(&image.id);
+            }
+        }
     }
 
     /// Tells those who follow a log that lines up to `last` are committed.

@@ -24,6 +24,7 @@ use super::{
     lanes::{Lanes, Waiting},
     pool::Pool,
     publish::Publisher,
+    retention::Retention,
     state::State,
     work::Units,
 };
@@ -68,6 +69,10 @@ pub struct Ledger {
     pub ready: HashSet<Arc<str>>,
     /// When the next promotion is due.
     pub next_due: Option<Micros>,
+    /// What is to be deleted, and when.
+    pub retention: Retention,
+    /// When something was last deleted.
+    pub purged_at: Micros,
     /// Since when commits fail.
     pub failing: Option<Instant>,
 }
@@ -98,7 +103,14 @@ impl Ledger {
             }
             let now = Instant::now();
             let waiting = self.lanes.waiting(now);
-            if waiting != Waiting::Now && !self.promotion_is_due() && self.claims().is_none() {
+            let idle = waiting != Waiting::Now && !self.promotion_is_due() && self.claims().is_none();
+            if self.purge_is_due(idle) {
+                if let Err(error) = self.purge().await {
+                    return LedgerEnd::Fatal(error);
+                }
+                continue;
+            }
+            if idle {
                 if waiting == Waiting::Nothing && self.state.is_closing() {
                     return LedgerEnd::Closed;
                 }
@@ -131,6 +143,13 @@ impl Ledger {
             let due = now + due.since(Micros::now()).min(Duration::from_secs(60));
             until = Some(until.map_or(due, |until| until.min(due)));
         }
+        if let Some(due) = self.retention.due()
+            && !self.state.is_draining()
+        {
+            // Far ahead most often, and no matter of a minute.
+            let due = now + due.since(Micros::now()).min(Duration::from_secs(86_400));
+            until = Some(until.map_or(due, |until| until.min(due)));
+        }
         match until {
             None => self.wake.notified().await,
             Some(until) => {
@@ -141,6 +160,48 @@ impl Ledger {
 
     fn promotion_is_due(&self) -> bool {
         !self.state.is_draining() && self.next_due.is_some_and(|due| due <= Micros::now())
+    }
+
+    fn purge_is_due(&self, idle: bool) -> bool {
+        !self.state.is_draining()
+            && !self.state.is_closing()
+            && self.failing.is_none()
+            && self.retention.is_due(idle, self.purged_at, Micros::now())
+    }
+
+    /// Deletes a little of what is kept no longer.
+    async fn purge(&mut self) -> Result<(), CommitError> {
+        let now = Micros::now();
+        self.purged_at = now;
+        if self.retention.wants_pass(now) {
+            match self.store.done_by_task().await {
+                Ok(tasks) => self.retention.begin(tasks, now),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "cannot look for instances that are kept no longer");
+                    self.retention.put_off(now);
+                    return Ok(());
+                }
+            }
+        }
+        let Some(purge) = self.retention.next(now) else { return Ok(()) };
+        let mut batch = Batch::new(self.batch + 1, now, Arc::clone(&self.node));
+        batch.purge = Some(purge.clone());
+        match self.attempt(&batch).await {
+            Attempted::Committed(committed) => {
+                self.batch = batch.number;
+                self.images.purge(&committed.purged.instances);
+                let purged = committed.purged.instances.len() as u64;
+                self.state.figures.purged.fetch_add(purged, Ordering::Relaxed);
+                self.retention.purged(&purge, &committed.purged, now);
+            }
+            Attempted::NotCommitted(error) | Attempted::Refused(error) => {
+                self.state.figures.commit_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(error = %chain(&error), "instances that are kept no longer could not be deleted");
+                self.retention.put_off(now);
+            }
+            Attempted::Fatal(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// What may be claimed now, if anything may be ready.
@@ -234,6 +295,7 @@ impl Ledger {
         if let Some(item) = units.definition.take() {
             self.redefine(item, committed.definition);
         }
+        self.retention.committed(batch.now);
         let figures = &self.state.figures;
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);

@@ -25,6 +25,7 @@ mod pump;
 mod reads;
 pub mod recover;
 pub mod request;
+pub mod retention;
 pub mod run;
 pub mod running;
 pub mod schema;

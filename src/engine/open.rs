@@ -20,6 +20,7 @@ use super::{
     pool::Pool,
     publish::Publisher,
     recover,
+    retention::Retention,
     run::{self, Runner},
     running::Running,
     scratch::prepare_scratch,
@@ -134,6 +135,8 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         ready: backlog.ready.into_iter().collect(),
         // The first look finds what was scheduled by an earlier boot.
         next_due: Some(Micros(0)),
+        retention: Retention::new(settings.retention, Arc::clone(&catalog)),
+        purged_at: Micros(0),
         failing: None,
     };
     let thread = spawn_ledger(ledger, &state, &lanes, &running).map_err(workers)?;

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Engine, EngineError, FeedWatch, InstanceWatch, LogPage, LogWatch, unknown, unreadable};
 use crate::domain::{
-    Attempt, Instance, InstanceKey, InstanceQuery, LogQuery, LogWindow, Micros, Page, PendingReason, Status, Summary,
+    Attempt, Instance, InstanceKey, InstanceQuery, LogQuery, LogWindow, Micros, Page, PendingReason, Stats, StatsQuery,
+    Status, Summary,
 };
 
 impl Engine {
@@ -108,6 +109,26 @@ impl Engine {
             self.inner.images.published(newest).await;
         }
         Ok(page)
+    }
+
+    /// What happened in a stretch of time, and how many instances there are. The task may be given by name; one that is
+    /// no longer configured is known as long as it has instances.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownTask`], or the store cannot be read.
+    pub async fn stats(&self, mut query: StatsQuery) -> Result<Stats, EngineError> {
+        let mut unknown = None;
+        if let Some(task_id) = &mut query.task_id {
+            match self.definition(task_id) {
+                Ok(definition) => *task_id = definition.id.as_str().to_owned(),
+                Err(error) => unknown = Some(error),
+            }
+        }
+        let stats = self.inner.store.stats(&query).await.map_err(unreadable)?;
+        match unknown {
+            Some(error) if stats.by_status.iter().all(|n| *n == 0) => Err(error),
+            _ => Ok(stats),
+        }
     }
 
     /// Why a pending instance does not run; None for any other.

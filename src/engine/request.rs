@@ -200,6 +200,8 @@ pub struct Figures {
     pub rows: u64,
     /// Commits that failed.
     pub commit_failures: u64,
+    /// Done instances that were deleted because they are kept no longer.
+    pub purged: u64,
     /// Instances that are pending now.
     pub pending: u64,
     /// Handlers that run now.

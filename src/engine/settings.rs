@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::domain::size::ByteSize;
+use crate::domain::{Retention, size::ByteSize};
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Settings {
     pub remote_definitions: bool,
     /// Where commands are started that were registered: as configured ones, in the folder of the configuration file.
     pub directory: PathBuf,
+    /// How long done instances are kept of tasks that say nothing of it (`[retention]`).
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             log: ByteSize::mib(16),
             remote_definitions: false,
             directory: PathBuf::from("/"),
+            retention: Retention::default(),
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct Counters {
     pub commits: AtomicU64,
     pub rows: AtomicU64,
     pub commit_failures: AtomicU64,
+    pub purged: AtomicU64,
     pub stuck_blocking: AtomicU64,
 }
 
@@ -117,6 +118,7 @@ impl State {
             commits: read(&counters.commits),
             rows: read(&counters.rows),
             commit_failures: read(&counters.commit_failures),
+            purged: read(&counters.purged),
             pending: read(&self.pending),
             stuck_blocking: read(&counters.stuck_blocking),
             ..Figures::default()

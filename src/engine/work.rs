@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::LogChunk,
-    store::{Batch, Finish, Report, Stop},
+    store::{Batch, Expected, Finish, Report, Stop},
 };
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub struct FinishUnit {
     pub item: FinishItem,
     /// The reports that are folded in.
     pub report: TakenReport,
-    /// The version of the instance, where no stop was requested.
-    pub expected: Option<u64>,
+    /// What the instance is believed to be, where no stop was requested.
+    pub expected: Option<Expected>,
 }
 
 /// A report on its way.
@@ -86,7 +86,13 @@ impl Units {
             }
             let report = attempt.take_report(now);
             let image = images.by_number(attempt.number);
-            let expected = image.filter(|image| image.stop.is_none()).map(|image| image.version);
+            let expected = image.filter(|image| image.stop.is_none()).and_then(|image| {
+                Some(Expected {
+                    version: image.version,
+                    task_id: Arc::clone(&image.task_id),
+                    started_at: image.started_at?,
+                })
+            });
             units.finishes.push(FinishUnit { item, report, expected });
         }
         for attempt in work.reports {
@@ -145,7 +151,7 @@ impl Units {
             Finish {
                 instance: unit.item.attempt.number,
                 attempt: unit.item.attempt.attempt,
-                expected: unit.expected,
+                expected: unit.expected.clone(),
                 unless_stopped: unit.item.unless_stopped.clone(),
                 if_stopped: unit.item.if_stopped.clone(),
                 progress: patch.progress.clone(),

@@ -109,6 +109,7 @@ impl Collector for Figures {
             ("attempts", "Attempts that began", figures.attempts),
             ("store_commits", "Commits", figures.commits),
             ("store_rows", "Rows written", figures.rows),
+            ("instances_purged", "Done instances deleted because they are kept no longer", figures.purged),
             ("store_commit_failures", "Commits that failed", figures.commit_failures),
         ];
         for (name, help, value) in counters {

@@ -47,6 +47,7 @@ mod router;
 mod serve;
 pub mod settings;
 mod start;
+mod stats;
 mod stop;
 mod stop_many;
 mod stream;

@@ -17,7 +17,7 @@ use super::{
     problem::Problem,
     problems, report, retry, root,
     settings::Scope::{Admin, Read, Run},
-    start, stop, stop_many,
+    start, stats, stop, stop_many,
 };
 
 /// A path and what can be done there.
@@ -111,6 +111,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/instances/{id}/events", operations: &[op!(GET, Instance(Read), events::follow)] },
     Route { path: "/v1/instances/{id}/retry", operations: &[op!(POST, Scope(Run), retry::retry, waits)] },
     Route { path: "/v1/events", operations: &[op!(GET, Scope(Read), feed::follow)] },
+    Route { path: "/v1/stats", operations: &[op!(GET, Scope(Read), stats::show)] },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },

@@ -1,7 +1,7 @@
 //! What is written together, and what became of it.
 //!
 //! Sections are applied in the order: logs and finishes, reports, stops, starts, promotions, claims, the change of
-//! definitions. Each outcome
+//! definitions, purge. Each outcome
 //! stands at the index of its item. Instances are named by their number.
 
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Batch {
     pub claims: Option<Claims>,
     /// A change of the registered definitions. It sees what this batch starts.
     pub definition: Option<DefinitionChange>,
+    /// What is kept no longer.
+    pub purge: Option<Purge>,
 }
 
 impl Batch {
@@ -56,6 +58,7 @@ impl Batch {
             promote: false,
             claims: None,
             definition: None,
+            purge: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Batch {
             && !self.promote
             && self.claims.is_none()
             && self.definition.is_none()
+            && self.purge.is_none()
     }
 }
 
@@ -79,9 +83,8 @@ pub struct Finish {
     pub instance: u64,
     /// The attempt that ended: the fence.
     pub attempt: u32,
-    /// The version that the instance is believed to have, without a stop. A hint, which the store verifies: where it
-    /// is right, nothing need be read back.
-    pub expected: Option<u64>,
+    /// What the instance is believed to be, where no stop was requested. Where it is right nothing need be read back.
+    pub expected: Option<Expected>,
     /// What becomes of the instance when no stop was requested.
     pub unless_stopped: Ending,
     /// What becomes of it when one was.
@@ -94,6 +97,17 @@ pub struct Finish {
     pub exit_code: Option<i32>,
     /// The signal that ended a command.
     pub signal: Option<i32>,
+}
+
+/// A running instance as its daemon knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its version: the store writes nothing unless it is that of the row.
+    pub version: u64,
+    /// Its task. That never changes.
+    pub task_id: Arc<str>,
+    /// When the attempt began. That is the same as long as the attempt is.
+    pub started_at: Micros,
 }
 
 /// One of the two ways in which a finish may apply.
@@ -243,6 +257,8 @@ pub struct Committed {
     pub next_due: Option<Micros>,
     /// For the change of definitions, where there was one.
     pub definition: Option<DefinitionOutcome>,
+    /// What was purged; only where the batch asked for it.
+    pub purged: Purged,
 }
 
 /// What became of a change of definitions.
@@ -350,4 +366,40 @@ pub struct Claimed {
     pub version: u64,
     /// Its task.
     pub task_id: Arc<str>,
+}
+
+/// A little of what is kept no longer, to be deleted with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Purge {
+    /// Done instances of one task.
+    pub task: Option<PurgeTask>,
+    /// Whether to look for expired idempotency keys and old counters too.
+    pub sweep: bool,
+}
+
+/// Which done instances of a task go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgeTask {
+    /// The task.
+    pub task_id: Arc<str>,
+    /// Those that were finished then or before; None for none.
+    pub finished_before: Option<Micros>,
+    /// Those beyond so many, of which the newest by number stay; None for none.
+    pub keep: Option<u64>,
+    /// Looks only at numbers above this.
+    pub after: u64,
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// The instances that it deleted.
+    pub instances: Vec<u64>,
+    /// Where to go on with this task; None once everything was looked at.
+    pub next: Option<u64>,
+    /// Of what was looked at and stays: no earlier than then was it finished, or will it be, pending and running ones
+    /// aside.
+    pub oldest: Option<Micros>,
+    /// When there is something to sweep again; only where it was asked for.
+    pub sweep_due: Option<Micros>,
 }

@@ -12,12 +12,15 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, DefinitionChange, DefinitionOutcome, Ending, Expired, Finish, FinishOutcome,
-    IdempotencyClaim, NewInstance, Report, Room, Start, StartOutcome, Stop, StopOutcome, Then, Written,
+    Batch, Claimed, Claims, Committed, DefinitionChange, DefinitionOutcome, Ending, Expected, Expired, Finish,
+    FinishOutcome, IdempotencyClaim, NewInstance, Purge, PurgeTask, Purged, Report, Room, Start, StartOutcome, Stop,
+    StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 
-use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use crate::domain::{
+    Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
+};
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
@@ -57,6 +60,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The registered definitions, by id.
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>>;
+    /// What happened in a stretch of time, and how many instances there are. Answered from counters, never by counting
+    /// instances. Past 8 days what happened is known by the hour, past 62 days by the day.
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>>;
+
+    /// How many done instances there are of each task that has any: what a purge may look at.
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>>;
 
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;
@@ -70,6 +79,9 @@ pub trait Store: Send + Sync + 'static {
     /// Closes every connection; the files are left whole.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// Tasks with the number of their done instances.
+pub type DoneByTask = Vec<(Arc<str>, u64)>;
 
 /// What is kept of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

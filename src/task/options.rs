@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{Definition, duration};
+use crate::domain::{
+    Definition, RetentionOptions, duration,
+    retention::{Age, Count},
+};
 
 /// The most attempts that an instance can have.
 pub(super) const MOST_ATTEMPTS: u32 = 1000;
@@ -32,10 +35,11 @@ pub struct TaskOptions {
     pub(super) max_attempts: u32,
     pub(super) retry_delay: Duration,
     pub(super) concurrency: Option<u32>,
+    pub(super) retention: RetentionOptions,
 }
 
 impl TaskOptions {
-    /// No timeouts, one attempt, any number at once; the name is the id.
+    /// No timeouts, one attempt, any number at once, kept as the configuration says; the name is the id.
     pub const fn new() -> Self {
         TaskOptions {
             name: None,
@@ -45,6 +49,7 @@ impl TaskOptions {
             max_attempts: 1,
             retry_delay: Definition::RETRY_DELAY,
             concurrency: None,
+            retention: RetentionOptions::NONE,
         }
     }
 
@@ -115,6 +120,28 @@ impl TaskOptions {
     pub const fn concurrency(mut self, concurrency: u32) -> Self {
         assert!(concurrency >= 1, "concurrency must be at least 1");
         self.concurrency = Some(concurrency);
+        self
+    }
+
+    /// How long a done instance of this task is kept.
+    ///
+    /// # Panics
+    /// Unless it is above 0 and at most 365 days.
+    #[must_use]
+    pub const fn retention_age(mut self, age: Duration) -> Self {
+        assert!(in_range(age), "retention_age must be above 0 and at most 365 days");
+        self.retention.age = Some(Age(Some(age)));
+        self
+    }
+
+    /// How many done instances of this task are kept, the newest ones.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[must_use]
+    pub const fn retention_count(mut self, count: u64) -> Self {
+        assert!(count >= 1, "retention_count must be at least 1");
+        self.retention.count = Some(Count(Some(count)));
         self
     }
 }

@@ -84,8 +84,8 @@ impl Registry {
     }
 
     /// Registers what `make` makes of the table `[handlers.ID]`, read into `S`; without a table, of an empty one.
-    /// The keys `timeout`, `queue_timeout`, `max_attempts`, `retry_delay` and `concurrency` override the limits and
-    /// do not reach `S`.
+    /// The keys `timeout`, `queue_timeout`, `max_attempts`, `retry_delay`, `concurrency` and `retention` override
+    /// the limits and do not reach `S`.
     ///
     /// ```
     /// # use taskwright::{Registry, TaskController, TaskError, TaskHandler};
@@ -224,6 +224,7 @@ fn definition<I: JsonSchema, O: JsonSchema>(id: &str, options: TaskOptions) -> R
         max_attempts: options.max_attempts,
         retry_delay: options.retry_delay,
         concurrency: options.concurrency,
+        retention: options.retention,
         input_schema: schema::of_input::<I>(),
         output_schema: schema::of_output::<O>(),
         ..definition

@@ -1,4 +1,4 @@
-//! A handler's own table of the configuration, `[handlers.ID]`: five keys are its limits, the rest its settings.
+//! A handler's own table of the configuration, `[handlers.ID]`: six keys are its limits, the rest its settings.
 
 use std::cell::Cell;
 
@@ -7,12 +7,14 @@ use toml::{Table, Value};
 
 use super::options::{MOST_ATTEMPTS, TaskOptions};
 use crate::domain::{
+    RetentionOptions,
     duration::{LONGEST, Seconds},
     suggest,
 };
 
 /// The keys that override the limits of [`TaskOptions`].
-pub(super) const LIMITS: [&str; 5] = ["timeout", "queue_timeout", "max_attempts", "retry_delay", "concurrency"];
+pub(super) const LIMITS: [&str; 6] =
+    ["timeout", "queue_timeout", "max_attempts", "retry_delay", "concurrency", "retention"];
 
 /// Takes the limits out of `table` into `options`.
 ///
@@ -32,6 +34,12 @@ pub(super) fn take_limits(table: &mut Table, options: &mut TaskOptions) -> Resul
                 options.concurrency =
                     Some(whole(&value).filter(|n| *n >= 1).ok_or_else(|| fault("must be a whole number from 1"))?);
             }
+            "retention" => {
+                let retention: RetentionOptions =
+                    serde_path_to_error::deserialize(value).map_err(|error| retention_fault(&error))?;
+                options.retention.age = retention.age.or(options.retention.age);
+                options.retention.count = retention.count.or(options.retention.count);
+            }
             _ => {
                 let Seconds(duration) = Seconds::deserialize(value).map_err(|error| fault(error.message()))?;
                 if duration.is_zero() || duration > LONGEST {
@@ -46,6 +54,12 @@ pub(super) fn take_limits(table: &mut Table, options: &mut TaskOptions) -> Resul
         }
     }
     Ok(())
+}
+
+fn retention_fault(error: &serde_path_to_error::Error<toml::de::Error>) -> (String, String) {
+    let path = error.path().to_string();
+    let key = if path == "." { "retention".to_owned() } else { format!("retention.{path}") };
+    (key, error.inner().message().to_owned())
 }
 
 fn whole(value: &Value) -> Option<u32> {

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output, time::D
 
 use taskwright::{
     config::{Config, Sources, keys},
-    domain::size::ByteSize,
+    domain::{Retention, size::ByteSize},
 };
 use tempfile::tempdir;
 
@@ -88,6 +88,7 @@ fn every_key_is_read() {
         worker = { local_slots = 1, command_slots = 2, stop_grace = 1.5 }
         limits = { body = 10, batch_body = "2 KiB", pending = 3, output = "1 GiB", log = "4KiB", streams = 5 }
         definitions = { remote = true }
+        retention = { age = "90d", count = 5 }
         log = { format = "json", level = "warn,taskwright::http=debug" }
         "#,
         &[],
@@ -98,6 +99,14 @@ fn every_key_is_read() {
     assert_eq!(config.store.path, Path::new("/srv/x.db"));
     assert_eq!((config.body, config.batch_body, config.streams), (ByteSize(10), ByteSize(2048), 5));
     let engine = &config.engine;
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    assert_eq!(engine.retention, Retention { age: days(90), count: Some(5) });
+    let text = "[retention]\nage = 'forever'\n[[tasks]]\nname = 'a'\ncommand = 'true'\nretention = { count = 7 }";
+    let kept = load(text, &[("TASKWRIGHT_RETENTION__COUNT", "9")]).unwrap();
+    assert_eq!(kept.engine.retention, Retention { age: None, count: Some(9) });
+    let own = kept.tasks[0].definition.retention.over(kept.engine.retention);
+    assert_eq!(own, Retention { age: None, count: Some(7) });
+    assert_eq!(load("", &[]).unwrap().engine.retention, Retention { age: days(30), count: None });
     assert_eq!((engine.drain, engine.drain_grace), (Duration::from_secs(60), Duration::ZERO));
     assert_eq!((engine.local_slots.get(), engine.command_slots.get(), engine.pending), (1, 2, 3));
     assert_eq!((engine.stop_grace, &*engine.node), (Duration::from_millis(1500), "n"));
@@ -192,12 +201,18 @@ fn each_fault_is_named_with_its_place_and_the_remedy() {
     let task = |rest: &str| format!("[[tasks]]\nname = 'a'\ncommand = 'true'\n{rest}");
     for (toml, said) in [
         ("servr.listen = 'x'".to_owned(), "FILE: `servr` is not known; did you mean `server`?"),
-        ("retention.age = '30d'".into(), "FILE: `retention` is not known"),
         ("definitions.remot = true".into(), "FILE: definitions: `remot` is not known; did you mean `remote`?"),
         ("definitions.remote = 'yes'".into(), "FILE: definitions.remote: must be true or false, not a text"),
+        ("retention.ages = '30d'".into(), "FILE: retention: `ages` is not known; did you mean `age`?"),
+        ("retention.age = 0".into(), "FILE: retention.age: must be a duration above 0 up to 365 d"),
+        ("retention.age = '2y'".into(), "FILE: retention.age: must be a duration above 0 up to 365 d"),
+        ("retention.count = 0".into(), "FILE: retention.count: must be a whole number from 1"),
+        ("retention.count = true".into(), "FILE: retention.count: invalid type: boolean"),
         ("server.listne = 'x'".into(), "FILE: server: `listne` is not known; did you mean `listen`?"),
         (task("timout = 3"), "FILE: tasks[0]: `timout` is not known; did you mean `timeout`?"),
-        (task("retention = { count = 3 }"), "`retention` is not known"),
+        (task("retention = { count = -3 }"), "FILE: tasks[0].retention.count: must be a whole number from 1"),
+        (task("retention = { ago = 3 }"), "unknown field `ago`, expected `age` or `count`"),
+        (task("retention = '30d'"), "FILE: tasks[0].retention: invalid type: string"),
         (token("scope = 1"), "FILE: tokens[0]: `scope` is not known; did you mean `scopes`?"),
         ("server = 3".into(), "FILE: server: must be a table: write [server]"),
         ("tasks = 3".into(), "FILE: tasks: must be a list of tables: write [[tasks]]"),

@@ -16,7 +16,8 @@ async fn each_refusal_has_its_problem() {
     let cases: &[Case] = &[
         ("GET", "/nothing", &[], None, 404, "not-found"),
         ("GET", "/v1/instances/", &[], None, 404, "not-found"),
-        ("GET", "/v1/stats", &[], None, 404, "not-found"),
+        ("GET", "/v1/statistics", &[], None, 404, "not-found"),
+        ("GET", "/v1/stats?bucket=1s", &[], None, 422, "invalid-request"),
         ("GET", "/v1/definitions/nothing", &[], None, 404, "task-definition-not-found"),
         ("POST", "/v1/definitions/nothing/instances", &[], Some("{}"), 404, "task-definition-not-found"),
         ("POST", "/v1/instances", &[], Some(r#"{"task_id":"slep","x":1}"#), 404, "task-definition-not-found"),

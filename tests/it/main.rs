@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod auth;
+mod backup;
 mod cli;
 mod commands;
 mod config;
@@ -23,7 +24,9 @@ mod operator;
 mod plugin;
 mod process;
 mod remote;
+mod retention;
 mod serve;
+mod stats;
 mod stop_filter;
 mod store;
 mod support;

@@ -9,12 +9,14 @@ mod finishes;
 mod idempotency;
 mod logs;
 mod promotions;
+mod purge;
 mod reads;
 mod reports;
 mod scene;
 mod sqlite;
 mod sqlite_open;
 mod starts;
+mod stats;
 mod stops;
 
 /// Expands every case for the backend that `$open` opens.
@@ -55,6 +57,13 @@ macro_rules! store_tests {
                     a_refused_batch_changes_nothing;
                 definitions: a_definition_reads_back_as_it_was_given, a_definition_stays_while_an_instance_is_live,
                     a_start_in_the_batch_of_a_removal_keeps_the_definition;
+                stats: an_empty_store_has_figures_too, every_change_is_counted_once, what_happened_stands_in_its_minute,
+                    figures_of_one_task, durations_are_those_that_the_rows_tell, a_refused_batch_counts_nothing,
+                    a_replayed_start_counts_nothing, many_tasks_in_one_batch, a_clock_set_back_counts_where_it_stands;
+                purge: what_is_old_goes_with_all_that_belongs_to_it, what_is_not_done_stays, a_long_run_neither_blocks_nor_goes_early,
+                    the_newest_stay, both_rules_hold, a_purge_goes_on_where_it_stopped, large_instances_go_in_small_batches,
+                    what_happened_stays_counted, a_key_goes_with_its_instances, expired_keys_are_swept,
+                    old_counters_are_put_together, nothing_to_purge_is_no_error;
                 logs: lines_come_back_in_order, a_window_begins_anywhere, the_tail_reads_backwards,
                     lines_are_filtered, a_trimmed_log_says_so, lines_that_never_came_are_counted,
                     a_log_of_nobody_is_dropped, an_empty_log_is_empty;

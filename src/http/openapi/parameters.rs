@@ -46,6 +46,12 @@ fn described(name: &str) -> (ParameterIn, &'static str, RefOr<Schema>) {
         "status" => (Query, "Only in one of these, separated by commas.", text()),
         "created_after" => (Query, "Only created then or later: a time, or a duration ago such as -24h.", text()),
         "created_before" => (Query, "Only created before: a time, or a duration ago such as -24h.", text()),
+        "window" => (Query, "How far to look back: 1 h by default.", duration()),
+        "bucket" => (
+            Query,
+            "How long a bucket is: whole minutes up to 1 d, at most 1440 of them. Default: 1 m, or longer where the window asks for it.",
+            duration(),
+        ),
         "limit" => (Query, "The most to return; larger ones are lowered.", integer(1, i64::MAX)),
         "cursor" => (Query, "`next_cursor` of the page before, with the same filters.", text()),
         "tail" => (Query, "The last so many lines. Excludes from.", integer(1, i64::MAX)),

@@ -20,7 +20,7 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 19] = [
+const ANSWERS: [&str; 23] = [
     "Instance",
     "Valid",
     "Summary",
@@ -40,6 +40,10 @@ const ANSWERS: [&str; 19] = [
     "Attempts",
     "Definition",
     "StopCounts",
+    "Stats",
+    "StatusCounts",
+    "Durations",
+    "StatsBucket",
 ];
 
 /// Every schema, by name.
@@ -96,6 +100,10 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         Definitions,
         DefinitionRequest,
         CommandLine,
+        Stats,
+        StatusCounts,
+        Durations,
+        StatsBucket,
         Health,
         Checks,
         Fault,

@@ -1,6 +1,8 @@
 //! What fsck looks for: everything wrong that the stored state can show.
 
-use sqlx::{Row, SqliteConnection};
+mod counters;
+
+use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{
     codec::{from_json, labels_of},
@@ -18,7 +20,7 @@ use crate::{
 const MOST: usize = 100;
 
 /// Each selects the numbers of the instances of which its text is true.
-const RULES: [(&str, &str); 22] = [
+const RULES: &[(&str, &str)] = &[
     ("is done without finished_at", "FROM instances WHERE status >= 2 AND finished_at IS NULL"),
     ("has finished_at and is not done", "FROM instances WHERE status < 2 AND finished_at IS NOT NULL"),
     ("finished before it started", "FROM instances WHERE finished_at < started_at"),
@@ -58,6 +60,17 @@ const RULES: [(&str, &str); 22] = [
         "FROM instances i INDEXED BY instances_status WHERE \
         i.status = 0 AND i.attempt > 0 AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.number = i.number AND a.attempt = i.attempt)",
     ),
+    ("has a number that no instance can have", "FROM instances WHERE number < 1"),
+    ("was changed by a daemon that never was", "FROM instances WHERE (batch >> 40) > (SELECT boot FROM meta)"),
+    (
+        "has a timeout or delay that is not above 0",
+        "FROM instances WHERE timeout <= 0 OR queue_timeout <= 0 OR retry_delay <= 0",
+    ),
+    ("has a task id that no task can have", "FROM instances WHERE length(task_id) NOT BETWEEN 1 AND 128"),
+    (
+        "has an output before its first attempt",
+        "FROM instances i WHERE i.attempt = 0 AND EXISTS (SELECT 1 FROM outputs o WHERE o.number = i.number)",
+    ),
     ("has no inputs", "FROM instances i WHERE NOT EXISTS (SELECT 1 FROM inputs p WHERE p.number = i.number)"),
     ("has inputs that are no JSON object", "FROM inputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
     ("has an output that is no JSON object", "FROM outputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
@@ -67,9 +80,48 @@ const RULES: [(&str, &str); 22] = [
          OR (i.status = 1 AND a.attempt = i.attempt)",
     ),
     (
+        "has a record of an attempt that makes no sense",
+        "FROM attempts a WHERE a.finished_at < a.started_at \
+         OR a.ended NOT IN ('completed', 'failed', 'cancelled', 'interrupted')",
+    ),
+    (
+        "has lines of its log twice",
+        "FROM (SELECT number, first, lag(last) OVER (PARTITION BY number ORDER BY first) AS before FROM logs) \
+         WHERE before >= first",
+    ),
+    (
         "has a log that is no JSON",
         "FROM logs WHERE NOT json_valid(body) OR last < first OR json_array_length(body) <> last - first + 1",
     ),
+];
+
+/// The indexes, triggers and tables there must be.
+const SCHEMA: [&str; 25] = [
+    "meta",
+    "instances",
+    "inputs",
+    "outputs",
+    "labels",
+    "attempts",
+    "idempotency",
+    "logs",
+    "log_losses",
+    "totals",
+    "minutes",
+    "rollups",
+    "instances_ready",
+    "instances_scheduled",
+    "instances_expiring",
+    "instances_status",
+    "idempotency_expires",
+    "logs_window",
+    "instances_done_is_final",
+    "instances_number_is_spent",
+    "instances_gone_are_counted",
+    "outputs_insert_before_done",
+    "outputs_update_before_done",
+    "outputs_delete_before_done",
+    "inputs_are_written_once",
 ];
 
 /// Tables whose rows belong to an instance.
@@ -85,27 +137,35 @@ const PARTS: [(&str, &str); 6] = [
 /// Everything wrong with the stored state.
 pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError> {
     let mut reader = readers.take().await?;
-    let mut findings = integrity(&mut reader).await.map_err(of_read)?;
+    // One snapshot, so that what a daemon writes meanwhile is seen whole or not at all. Rolled back when it goes away.
+    let mut snapshot = reader.begin().await.map_err(of_read)?;
+    let reader = &mut *snapshot;
+    let mut findings = integrity(reader).await.map_err(of_read)?;
+    if findings.is_empty() {
+        findings = schema(reader).await.map_err(of_read)?;
+    }
     if !findings.is_empty() {
-        // Rows of a damaged file would tell the same damage many times over, or nothing.
+        // Rows of a damaged file would tell the same damage many times over, or nothing; without an index the rules
+        // cannot be looked at.
         return Ok(findings);
     }
     let read = async {
         for (what, rest) in RULES {
-            let sql = format!("SELECT number {rest} LIMIT {MOST}")
-                .replace("SELECT number FROM attempts a", "SELECT a.number FROM attempts a");
-            findings.extend(numbers(&mut reader, sql).await?.into_iter().map(|number| finding(number, what)));
+            let column = if rest.starts_with("FROM attempts a ") { "a.number" } else { "number" };
+            let sql = format!("SELECT {column} {rest} LIMIT {MOST}");
+            findings.extend(numbers(reader, sql).await?.into_iter().map(|number| finding(number, what)));
         }
         for (what, all) in PARTS {
             let sql =
                 format!("SELECT number FROM ({all}) WHERE number NOT IN (SELECT number FROM instances) LIMIT {MOST}");
             let what = format!("does not exist, and has {what}");
-            findings.extend(numbers(&mut reader, sql).await?.into_iter().map(|number| finding(number, &what)));
+            findings.extend(numbers(reader, sql).await?.into_iter().map(|number| finding(number, &what)));
         }
-        keys(&mut reader, &mut findings).await?;
-        labels(&mut reader, &mut findings).await?;
-        values(&mut reader, &mut findings).await?;
-        definitions::check(&mut reader, &mut findings).await
+        keys(reader, &mut findings).await?;
+        labels(reader, &mut findings).await?;
+        values(reader, &mut findings).await?;
+        definitions::check(reader, &mut findings).await?;
+        counters::check(reader, &mut findings).await
     };
     read.await.map_err(of_read)?;
     Ok(findings)
@@ -115,6 +175,26 @@ fn finding(instance: u64, detail: &str) -> Finding {
     Finding { instance: Some(instance), detail: detail.to_owned() }
 }
 
+fn finding_of_store(detail: String) -> Finding {
+    Finding { instance: None, detail }
+}
+
+/// What the migrations make beside tables, and what rows must be there.
+async fn schema(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+    let rows = fetch(connection, "SELECT name FROM sqlite_schema", Arguments::default()).await?;
+    let there = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
+    let missing = SCHEMA.iter().filter(|name| !there.iter().any(|there| there == *name));
+    let mut findings: Vec<Finding> =
+        missing.map(|name| finding_of_store(format!("schema: `{name}` is missing"))).collect();
+    if findings.is_empty() {
+        let rows = fetch(connection, "SELECT boot < 1 OR last_number < 0 FROM meta", Arguments::default()).await?;
+        if rows.len() != 1 || rows[0].try_get(0)? {
+            findings.push(finding_of_store("the row that says what this store is, is missing or wrong".to_owned()));
+        }
+    }
+    Ok(findings)
+}
+
 /// The file itself: pages, indexes, constraints.
 async fn integrity(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
     let rows = fetch(connection, "PRAGMA integrity_check(100)", Arguments::default()).await?;
@@ -122,7 +202,7 @@ async fn integrity(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sq
     for row in rows {
         let detail: String = row.try_get(0)?;
         if detail != "ok" {
-            findings.push(Finding { instance: None, detail: format!("database file: {detail}") });
+            findings.push(finding_of_store(format!("database file: {detail}")));
         }
     }
     Ok(findings)
@@ -133,14 +213,17 @@ async fn numbers(connection: &mut SqliteConnection, sql: String) -> Result<Vec<u
     rows.iter().map(|row| count(row, 0)).collect()
 }
 
-/// Idempotency keys of which no instance is left.
+/// Idempotency keys of which an instance is gone.
 async fn keys(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
-    let sql = "SELECT key, first_number FROM idempotency k WHERE NOT EXISTS (SELECT 1 FROM instances i \
-        WHERE i.number BETWEEN k.first_number AND k.first_number + k.instances - 1) LIMIT 100";
+    let sql = "SELECT key, first_number FROM idempotency k WHERE k.instances < 1 OR k.instances <> \
+        (SELECT count(*) FROM instances i WHERE i.number BETWEEN k.first_number AND k.first_number + k.instances - 1) \
+        LIMIT 100";
     for row in fetch(connection, sql, Arguments::default()).await? {
         let key: String = row.try_get(0)?;
-        findings
-            .push(finding(count(&row, 1)?, &format!("does not exist, and the idempotency key `{key}` stands for it")));
+        findings.push(finding(
+            count(&row, 1)?,
+            &format!("is the first of the idempotency key `{key}`, of which not all exist"),
+        ));
     }
     Ok(())
 }

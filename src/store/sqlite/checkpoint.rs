@@ -12,6 +12,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use sqlx::{Row, SqliteConnection};
@@ -25,6 +26,10 @@ const PASSIVE: u64 = 1024;
 const RESTART: i64 = 16 * 1024;
 /// Pages in the log from which on its file is cut too.
 const TRUNCATE: i64 = 64 * 1024;
+
+/// How long the log is not begun anew after somebody who reads it for long was in the way, such as a backup: each try
+/// holds commits up.
+const RESTART_AGAIN: Duration = Duration::from_secs(5);
 
 enum Job {
     /// The log has grown.
@@ -104,11 +109,12 @@ async fn run(
     queue: &Receiver<Job>,
     waiting: &AtomicBool,
 ) {
+    let mut not_before = None;
     while let Ok(job) = queue.recv() {
         match job {
             Job::Abandoned => writer.lock().await.abandon().await,
             Job::Checkpoint => {
-                if let Err(error) = checkpoint(&mut connection, writer).await {
+                if let Err(error) = checkpoint(&mut connection, writer, &mut not_before).await {
                     // What is in the log is safe there, and the next one may succeed.
                     tracing::warn!(%error, "a checkpoint of the store failed");
                 }
@@ -119,10 +125,14 @@ async fn run(
     connection::close(connection).await;
 }
 
-async fn checkpoint(connection: &mut SqliteConnection, writer: &tokio::sync::Mutex<Writer>) -> Result<(), sqlx::Error> {
+async fn checkpoint(
+    connection: &mut SqliteConnection,
+    writer: &tokio::sync::Mutex<Writer>,
+    not_before: &mut Option<Instant>,
+) -> Result<(), sqlx::Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await?;
     let in_log: i64 = row.try_get(1)?;
-    if in_log < RESTART {
+    if in_log < RESTART || not_before.is_some_and(|time| Instant::now() < time) {
         return Ok(());
     }
     // Under steady load a passive checkpoint never finds the log at rest, so that it is never used from its start
@@ -130,7 +140,10 @@ async fn checkpoint(connection: &mut SqliteConnection, writer: &tokio::sync::Mut
     // they would hold the lock that this needs almost all the time.
     let _commits_wait = writer.lock().await;
     let sql = if in_log < TRUNCATE { "PRAGMA wal_checkpoint(RESTART)" } else { "PRAGMA wal_checkpoint(TRUNCATE)" };
-    sqlx::query(sql).fetch_one(&mut *connection).await.map(drop)
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+    let was_busy = row.try_get::<i64, _>(0)? != 0;
+    *not_before = was_busy.then(|| Instant::now() + RESTART_AGAIN);
+    Ok(())
 }
 
 /// About how many pages `batch` has written.
@@ -150,5 +163,7 @@ fn pages(batch: &Batch) -> u64 {
         }
         Some(DefinitionChange::Remove { .. }) | None => 0,
     };
-    8 + (bytes + definition) as u64 / 3000
+    // A purge changes pages of every table and index.
+    let purged = if batch.purge.is_some() { 100 } else { 0 };
+    8 + purged + (bytes + definition) as u64 / 3000
 }

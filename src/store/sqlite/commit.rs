@@ -8,16 +8,18 @@
 use sqlx::SqliteConnection;
 
 use super::{
-    Writing, claims, connection, created, definitions, fault,
+    Writing, claims, connection, counters,
+    counters::{Present, Tally},
+    created, definitions, fault,
     fault::Stage,
-    finishes, log_writes, promotions, reports, starts,
+    finishes, log_writes, promotions, purge, reports, starts,
     statement::execute,
     stops,
     transaction::{Texts, Transaction},
 };
 use crate::{
-    domain::Micros,
-    store::{Batch, CommitError, Committed},
+    domain::{Micros, Status},
+    store::{Batch, CommitError, Committed, Purged},
 };
 
 /// The connection that writes, and what it knows.
@@ -29,6 +31,8 @@ pub(super) struct Writer {
     in_transaction: bool,
     /// The sequence of instances, as committed.
     sequence: Sequence,
+    /// The counters of the present minute, as committed; None where they are to be read again.
+    present: Option<Present>,
     /// A commit failed for good; nothing is written any more.
     failed: bool,
 }
@@ -44,7 +48,14 @@ pub(super) struct Sequence {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, sequence: Sequence) -> Self {
-        Writer { connection: Some(connection), texts: Texts::default(), in_transaction: false, sequence, failed: false }
+        Writer {
+            connection: Some(connection),
+            texts: Texts::default(),
+            in_transaction: false,
+            sequence,
+            present: None,
+            failed: false,
+        }
     }
 
     /// Ends a transaction that a caller left by going away.
@@ -109,11 +120,14 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
     let mut finishes = if finishes::may_expect(batch) { Finishes::AsExpected } else { Finishes::AsFound };
     let error = loop {
         let mut sequence = writer.sequence;
+        // Not there again unless this commit succeeds.
+        let mut present = writer.present.take();
         let mut transaction = Transaction::begin(connection, &mut writer.texts);
-        match sections(&mut transaction, batch, finishes, &mut sequence).await {
+        match sections(&mut transaction, batch, finishes, &mut sequence, &mut present).await {
             Ok(committed) => {
                 writer.in_transaction = false;
                 writer.sequence = sequence;
+                writer.present = present;
                 return Ok(committed);
             }
             // Somebody stopped it meanwhile, or the attempt is over: the same again, reading what became of each.
@@ -161,21 +175,34 @@ async fn sections(
     batch: &Batch,
     finishes: Finishes,
     sequence: &mut Sequence,
+    present: &mut Option<Present>,
 ) -> Result<Committed, sqlx::Error> {
+    let mut tally = Tally::default();
     log_writes::write(transaction, batch).await?;
     let finishes = match finishes {
-        Finishes::AsExpected => finishes::write_expected(transaction, batch).await?,
-        Finishes::AsFound => finishes::write(transaction, batch).await?,
+        Finishes::AsExpected => finishes::write_expected(transaction, batch, &mut tally).await?,
+        Finishes::AsFound => finishes::write(transaction, batch, &mut tally).await?,
     };
     let reports = reports::write(transaction, batch).await?;
-    let stops = stops::write(transaction, batch).await?;
+    let stops = stops::write(transaction, batch, &mut tally).await?;
     let (expired, promoted) =
-        if batch.promote { promotions::write(transaction, batch).await? } else { Default::default() };
+        if batch.promote { promotions::write(transaction, batch, &mut tally).await? } else { Default::default() };
     let planned = starts::plan(transaction, batch, sequence).await?;
     let claimed = claims::choose(transaction, batch, planned.new).await?;
     starts::write(transaction, batch, &claimed.new).await?;
     claims::write(transaction, batch, &claimed).await?;
+    for new in &claimed.new {
+        tally.created(&new.instance.task_id, batch.now);
+    }
+    for claim in &claimed.claimed {
+        tally.moved(&claim.task_id, Status::Pending, Status::Running);
+    }
+    counters::write(transaction, tally, present).await?;
     let definition = definitions::write(transaction, batch).await?;
+    let purged = match &batch.purge {
+        Some(purge) => purge::write(transaction, batch, purge).await?,
+        None => Purged::default(),
+    };
     let next_due = if batch.promote { promotions::next_due(transaction).await? } else { None };
     transaction.commit().await?;
     Ok(Committed {
@@ -188,5 +215,6 @@ async fn sections(
         claimed: claimed.claimed,
         next_due,
         definition,
+        purged,
     })
 }

@@ -1,17 +1,18 @@
 //! Attempts that ended: output, record of the attempt, then the instance itself.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
-    codec::{json_column, status_code},
+    codec::{json_column, shared, status_code},
+    counters::Tally,
     statement::{Arguments, Part, Statement, count, json_array, rounds},
     transaction::Transaction,
 };
 use crate::{
     domain::{Json, Micros, Status},
-    store::{Batch, Ending, Finish, FinishOutcome, Then},
+    store::{Batch, Ending, Expected, Finish, FinishOutcome, Then},
 };
 
 /// The output of an attempt that is the running one. `v` is what is written.
@@ -59,7 +60,7 @@ static FINISHES: Statement = Statement::new(&[
          message = iif(v.progress IS NULL, instances.message, v.message), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
-         RETURNING number, version, stop_requested_at IS NOT NULL",
+         RETURNING number, version, stop_requested_at IS NOT NULL, task_id, started_at",
     ),
 ]);
 
@@ -91,6 +92,7 @@ pub(super) fn may_expect(batch: &Batch) -> bool {
 pub(super) async fn write_expected(
     transaction: &mut Transaction<'_>,
     batch: &Batch,
+    tally: &mut Tally,
 ) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let items: Vec<&Finish> = batch.finishes.iter().collect();
     write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
@@ -99,7 +101,7 @@ pub(super) async fn write_expected(
         for finish in items {
             bind_finish(arguments, finish)?;
             bind_ending(arguments, &finish.unless_stopped)?;
-            arguments.add_count(finish.expected.unwrap_or(0))?;
+            arguments.add_count(finish.expected.as_ref().map_or(0, |expected| expected.version))?;
         }
         arguments.pad((size - items.len()) * 8)?;
         arguments.add(batch.now.0)?;
@@ -111,13 +113,23 @@ pub(super) async fn write_expected(
         transaction.queue(&EXPECTED, items, bind).await?;
         transaction.expect_changes(items.len()).await?;
     }
-    let applied =
-        |finish: &Finish| FinishOutcome::Applied { version: finish.expected.unwrap_or(0) + 1, stopped: false };
-    Ok(batch.finishes.iter().map(applied).collect())
+    let mut outcomes = Vec::with_capacity(batch.finishes.len());
+    for finish in &batch.finishes {
+        let Some(Expected { version, task_id, started_at }) = &finish.expected else { continue };
+        let applied =
+            Applied { version: version + 1, stopped: false, task_id: Arc::clone(task_id), started_at: *started_at };
+        applied.count(finish, batch.now, tally);
+        outcomes.push(FinishOutcome::Applied { version: applied.version, stopped: false });
+    }
+    Ok(outcomes)
 }
 
 /// Writes the finishes of `batch`, whatever became of their instances.
-pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<FinishOutcome>, sqlx::Error> {
+pub(super) async fn write(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let mut outcomes = vec![FinishOutcome::Fenced; batch.finishes.len()];
     for round in rounds(&batch.finishes, |finish| finish.instance) {
         let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
@@ -126,12 +138,35 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
         write_attempts(transaction, batch.now, &items).await?;
         let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
-            if let Some((version, stopped)) = applied.get(&batch.finishes[index].instance) {
-                outcomes[index] = FinishOutcome::Applied { version: *version, stopped: *stopped };
+            let finish = &batch.finishes[index];
+            if let Some(applied) = applied.get(&finish.instance) {
+                applied.count(finish, batch.now, tally);
+                outcomes[index] = FinishOutcome::Applied { version: applied.version, stopped: applied.stopped };
             }
         }
     }
     Ok(outcomes)
+}
+
+/// What the row says of a finish that was written.
+struct Applied {
+    version: u64,
+    stopped: bool,
+    task_id: Arc<str>,
+    started_at: Micros,
+}
+
+impl Applied {
+    fn count(&self, finish: &Finish, now: Micros, tally: &mut Tally) {
+        let ending = if self.stopped { &finish.if_stopped } else { &finish.unless_stopped };
+        match &ending.then {
+            Then::Again { .. } => tally.moved(&self.task_id, Status::Running, Status::Pending),
+            Then::Done(outcome) => {
+                let finished_at = now.max(self.started_at);
+                tally.done(&self.task_id, Status::Running, outcome.status(), Some(self.started_at), finished_at);
+            }
+        }
+    }
 }
 
 /// Writes the outputs of running attempts, given as instance, attempt, and the output where there is one to write.
@@ -219,7 +254,7 @@ async fn write_instances(
     transaction: &mut Transaction<'_>,
     batch: &Batch,
     finishes: &[&Finish],
-) -> Result<HashMap<u64, (u64, bool)>, sqlx::Error> {
+) -> Result<HashMap<u64, Applied>, sqlx::Error> {
     let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
         for finish in items {
             bind_finish(arguments, finish)?;
@@ -234,7 +269,15 @@ async fn write_instances(
         arguments.add(batch.now.0)
     };
     let rows = transaction.fetch(&FINISHES, finishes, bind).await?;
-    rows.iter().map(|row| Ok((count(row, 0)?, (count(row, 1)?, row.try_get(2)?)))).collect()
+    let applied = |row: &SqliteRow| {
+        Ok::<_, sqlx::Error>(Applied {
+            version: count(row, 1)?,
+            stopped: row.try_get(2)?,
+            task_id: shared(row, 3)?,
+            started_at: Micros(row.try_get(4)?),
+        })
+    };
+    rows.iter().map(|row| Ok((count(row, 0)?, applied(row)?))).collect()
 }
 
 fn bind_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), sqlx::Error> {

@@ -1,14 +1,21 @@
 //! Idempotency keys: one stands for the instances that it made, for a day.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::Row;
 
 use super::{
-    statement::{Arguments, Part, Statement, count},
+    statement::{Arguments, Part, Statement, count, json_array},
     transaction::Transaction,
 };
-use crate::store::{Batch, IdempotencyClaim, Start, StartOutcome};
+use crate::{
+    domain::Micros,
+    store::{Batch, IdempotencyClaim, Start, StartOutcome},
+};
 
 /// How long a key is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -33,6 +40,12 @@ static KEYS: Statement = Statement::new(&[
         ") WHERE column1 IS NOT NULL ON CONFLICT (principal, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
          first_number = excluded.first_number, instances = excluded.instances, expires_at = excluded.expires_at",
     ),
+]);
+
+static FORGET: Statement = Statement::new(&[
+    Part::Text("DELETE FROM idempotency WHERE (principal, key) IN (SELECT column1, column2 FROM (VALUES "),
+    Part::Rows(2),
+    Part::Text(") WHERE column1 IS NOT NULL)"),
 ]);
 
 /// What a key stands for.
@@ -131,4 +144,36 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch, keys
         arguments.pad((size - items.len()) * 6)
     };
     transaction.queue(&KEYS, &new, bind).await
+}
+
+/// Drops the keys that stand for any of these instances, which were made at these times. A key expires a fixed time
+/// after its instances were made, and is found by that.
+pub(super) async fn forget(
+    transaction: &mut Transaction<'_>,
+    instances: &BTreeMap<u64, i64>,
+    created: &BTreeSet<i64>,
+) -> Result<(), sqlx::Error> {
+    let expiry = created.iter().map(|created| Micros(*created).after(KEPT).0.unsigned_abs());
+    let mut arguments = Arguments::default();
+    arguments.add(json_array(expiry))?;
+    let sql = "SELECT principal, key, first_number, instances FROM idempotency INDEXED BY idempotency_expires \
+        WHERE expires_at IN (SELECT value FROM json_each(?))";
+    let mut keys: Vec<(String, String)> = Vec::new();
+    for row in transaction.fetch_fixed(sql, arguments).await? {
+        let first = count(&row, 2)?;
+        if instances.range(first..first.saturating_add(count(&row, 3)?)).next().is_some() {
+            keys.push((row.try_get(0)?, row.try_get(1)?));
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let bind = |arguments: &mut Arguments, items: &[(String, String)], size: usize| {
+        for (principal, key) in items {
+            arguments.add(principal.as_str())?;
+            arguments.add(key.as_str())?;
+        }
+        arguments.pad((size - items.len()) * 2)
+    };
+    transaction.queue(&FORGET, &keys, bind).await
 }

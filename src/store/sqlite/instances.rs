@@ -121,7 +121,7 @@ pub(super) async fn running(readers: &Readers) -> Result<Vec<Summary>, StoreErro
 pub(super) async fn backlog(readers: &Readers) -> Result<Backlog, StoreError> {
     let mut reader = readers.take().await?;
     let read = async {
-        let pending = "SELECT count(*) FROM instances INDEXED BY instances_status WHERE status = 0";
+        let pending = "SELECT max(coalesce(sum(n), 0), 0) FROM totals WHERE status = 0";
         let rows = fetch(&mut reader, pending, Arguments::default()).await?;
         let pending = rows.first().map_or(Ok(0), |row| count(row, 0))?;
         // From task to task along the index, whatever waits between.

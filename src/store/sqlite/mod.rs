@@ -4,12 +4,14 @@
 //! connection of sqlx lives on a thread of its own, so that no caller's runtime ever blocks on the disk.
 //! Checkpoints run on a connection of their own and never inside a commit.
 
+mod backup;
 mod check;
 mod checkpoint;
 mod claims;
 mod codec;
 mod commit;
 mod connection;
+mod counters;
 mod created;
 mod definitions;
 mod fault;
@@ -22,11 +24,14 @@ mod log_reads;
 mod log_writes;
 mod open;
 mod promotions;
+mod purge;
 mod readers;
 mod reports;
+mod rollup;
 mod settings;
 mod starts;
 mod statement;
+mod stats;
 mod stops;
 mod transaction;
 
@@ -38,10 +43,15 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
+pub use backup::{BackedUp, Backup, BackupError};
 pub use settings::{Settings, Synchronous};
 
-use super::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, OpenError, Store, StoreError};
-use crate::domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary};
+use super::{
+    Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, OpenError, Store, StoreError,
+};
+use crate::domain::{
+    Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
+};
 use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
@@ -137,6 +147,14 @@ impl Store for SqliteStore {
 
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
         Box::pin(definitions::all(&self.readers))
+    }
+
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
+        Box::pin(stats::stats(&self.readers, query))
+    }
+
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
+        Box::pin(stats::done_by_task(&self.readers))
     }
 
     fn identity(&self) -> &Identity {

@@ -6,11 +6,12 @@ use sqlx::Row;
 
 use super::{
     codec::{json_column, shared},
+    counters::Tally,
     statement::{Arguments, Part, Statement, count},
     transaction::Transaction,
 };
 use crate::{
-    domain::{ErrorKind, InstanceError, Micros, duration::Seconds},
+    domain::{ErrorKind, InstanceError, Micros, Status, duration::Seconds},
     store::{Batch, Expired},
 };
 
@@ -31,14 +32,19 @@ static EXPIRE: Statement = Statement::new(&[
 pub(super) async fn write(
     transaction: &mut Transaction<'_>,
     batch: &Batch,
+    tally: &mut Tally,
 ) -> Result<(Vec<Expired>, Vec<Arc<str>>), sqlx::Error> {
-    let expired = expire(transaction, batch).await?;
+    let expired = expire(transaction, batch, tally).await?;
     let promoted = promote(transaction, batch.now).await?;
     Ok((expired, promoted))
 }
 
-async fn expire(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<Expired>, sqlx::Error> {
-    let sql = "SELECT number, queue_timeout FROM instances INDEXED BY instances_expiring WHERE status = 0 \
+async fn expire(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<Expired>, sqlx::Error> {
+    let sql = "SELECT number, queue_timeout, task_id, created_at FROM instances INDEXED BY instances_expiring WHERE status = 0 \
         AND attempt = 0 AND queue_deadline IS NOT NULL AND queue_deadline <= ? ORDER BY queue_deadline LIMIT ?";
     let arguments = transaction.queue_fixed(sql).await?;
     arguments.add(batch.now.0)?;
@@ -50,6 +56,8 @@ async fn expire(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<
     let mut expired = Vec::with_capacity(rows.len());
     for row in &rows {
         let timeout = Duration::from_micros(row.try_get::<Option<i64>, _>(1)?.unwrap_or(0).unsigned_abs());
+        let finished_at = batch.now.max(Micros(row.try_get(3)?));
+        tally.done(&shared(row, 2)?, Status::Pending, Status::Failed, None, finished_at);
         expired.push(Expired { instance: count(row, 0)?, version: 0, error: error(timeout)? });
     }
     let bind = |arguments: &mut Arguments, items: &[Expired], size: usize| {

@@ -80,6 +80,11 @@ impl Arguments {
         self.add(to_column(value)?)
     }
 
+    /// Whether nothing is bound.
+    pub(super) fn is_empty(&self) -> bool {
+        sqlx::Arguments::len(&self.0) == 0
+    }
+
     /// As sqlx takes them.
     pub(super) fn into_inner(self) -> SqliteArguments {
         self.0

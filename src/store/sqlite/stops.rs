@@ -5,12 +5,16 @@ use std::collections::HashMap;
 use sqlx::Row;
 
 use super::{
-    codec::status_code,
+    codec::{shared, status_code},
+    counters::Tally,
     reports::statuses,
     statement::{Arguments, Part, Statement, count, rounds},
     transaction::Transaction,
 };
-use crate::store::{Batch, Stop, StopOutcome};
+use crate::{
+    domain::{Micros, Status},
+    store::{Batch, Stop, StopOutcome},
+};
 
 static STOPS: Statement = Statement::new(&[
     Part::Text("WITH v(number, deadline, only) AS (VALUES "),
@@ -26,12 +30,16 @@ static STOPS: Statement = Statement::new(&[
          FROM v WHERE instances.number = v.number AND (v.only IS NULL OR v.only = instances.status) \
          AND (instances.status = 0 OR (instances.status = 1 \
          AND (instances.stop_deadline IS NULL OR v.deadline < instances.stop_deadline))) \
-         RETURNING number, version, status",
+         RETURNING number, version, status, task_id, started_at, finished_at",
     ),
 ]);
 
 /// Writes the stops of `batch`.
-pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<StopOutcome>, sqlx::Error> {
+pub(super) async fn write(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+    tally: &mut Tally,
+) -> Result<Vec<StopOutcome>, sqlx::Error> {
     let mut outcomes = vec![None; batch.stops.len()];
     for round in rounds(&batch.stops, |stop| stop.instance) {
         let items: Vec<&Stop> = round.iter().map(|index| &batch.stops[*index]).collect();
@@ -55,7 +63,12 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
                 let version = count(row, 1)?;
                 let outcome = match row.try_get::<i64, _>(2)? {
                     1 => StopOutcome::Stopping { version },
-                    _ => StopOutcome::Cancelled { version },
+                    _ => {
+                        let started_at = row.try_get::<Option<i64>, _>(4)?.map(Micros);
+                        let finished_at = Micros(row.try_get(5)?);
+                        tally.done(&shared(row, 3)?, Status::Pending, Status::Cancelled, started_at, finished_at);
+                        StopOutcome::Cancelled { version }
+                    }
                 };
                 Ok((count(row, 0)?, outcome))
             })

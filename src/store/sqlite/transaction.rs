@@ -152,6 +152,20 @@ impl<'c> Transaction<'c> {
         Ok(&mut self.arguments)
     }
 
+    /// Runs a fixed statement after everything that stands in line. Answers its rows.
+    pub(super) async fn fetch_fixed(
+        &mut self,
+        sql: &'static str,
+        arguments: Arguments,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        if !self.arguments.is_empty() || self.large {
+            self.run().await?;
+        }
+        self.queued.push(Piece(sql));
+        self.arguments = arguments;
+        self.run().await
+    }
+
     /// Lets the transaction fail unless the statement put in line last changes so many rows.
     pub(super) async fn expect_changes(&mut self, rows: usize) -> Result<(), sqlx::Error> {
         self.expectations.push(statements(&self.queued));

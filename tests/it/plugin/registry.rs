@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use taskwright::{
     Registry, TaskController, TaskError, TaskHandler, TaskOptions,
-    domain::{Definition, Json, Source, Workload, error::chain},
+    domain::{Definition, Json, Retention, Source, Workload, error::chain},
     schemars,
     task::{RegistryError, erased::ErasedHandler},
 };
@@ -42,6 +42,8 @@ impl TaskHandler for Greet {
         .timeout(Duration::from_secs(60))
         .queue_timeout(Duration::from_secs(90))
         .max_attempts(3)
+        .retention_age(Duration::from_secs(3600))
+        .retention_count(100)
         .retry_delay(Duration::from_secs(5))
         .concurrency(4);
     type Input = Input;
@@ -110,6 +112,7 @@ fn the_configuration_overrides_the_limits_and_they_do_not_reach_the_settings() {
         max_attempts = 1
         retry_delay = "250ms"
         concurrency = 1
+        retention = { age = "7d" }
         [ping]
         timeout = 3
         "#,
@@ -119,6 +122,9 @@ fn the_configuration_overrides_the_limits_and_they_do_not_reach_the_settings() {
     assert_eq!(definition.queue_timeout, Some(Duration::from_millis(1500)));
     assert_eq!((definition.max_attempts, definition.concurrency), (1, Some(1)));
     assert_eq!(definition.retry_delay, Duration::from_millis(250));
+    // The count stays as the handler said.
+    let kept = Retention { age: Some(Duration::from_secs(7 * 86_400)), count: Some(100) };
+    assert_eq!(definition.retention.over(Retention::default()), kept);
 }
 
 #[test]
@@ -128,12 +134,20 @@ fn what_is_wrong_with_a_table_is_named_by_its_key() {
         ("[greet]\ntimout = 3", "handlers.greet.timout: unknown key; did you mean `timeout`?"),
         (
             "[ping]\nword = 'x'",
-            "handlers.ping.word: unknown key; known are timeout, queue_timeout, max_attempts, retry_delay, concurrency",
+            "handlers.ping.word: unknown key; known are timeout, queue_timeout, max_attempts, retry_delay, concurrency, retention",
         ),
         ("[greet]\ntimes = 300", "handlers.greet.times: invalid value: integer `300`, expected u8"),
         ("[greet]\nword = 3", "handlers.greet.word: invalid type: integer `3`, expected a string"),
         ("[greet]\nmax_attempts = 0", "handlers.greet.max_attempts: must be a whole number from 1 to 1,000"),
         ("[greet]\nmax_attempts = 1001", "handlers.greet.max_attempts: must be a whole number from 1 to 1,000"),
+        (
+            "[greet]\nretention = { age = 0 }",
+            "handlers.greet.retention.age: must be a duration above 0 up to 365 d, such as \"30d\", or \"forever\"",
+        ),
+        (
+            "[greet]\nretention = 3",
+            "handlers.greet.retention: invalid type: integer `3`, expected a table such as { age = \"30d\", count = 1000 }",
+        ),
         ("[greet]\nconcurrency = -1", "handlers.greet.concurrency: must be a whole number from 1"),
         ("[greet]\ntimeout = '366d'", "handlers.greet.timeout: must be above 0 and at most 365 days"),
         ("[greet]\nretry_delay = 0", "handlers.greet.retry_delay: must be above 0 and at most 365 days"),

@@ -2,7 +2,7 @@
 
 use taskwright::{
     domain::{Ended, InstanceKey, Micros, Outcome, Phase, Progress, Status, instance::AttemptRecord},
-    store::{Claimed, Ending, Finish, FinishOutcome, StopOutcome, Written},
+    store::{Claimed, Ending, Expected, Finish, FinishOutcome, StopOutcome, Written},
 };
 
 use super::scene::*;
@@ -23,12 +23,23 @@ pub async fn a_finish_takes_the_ending_of_the_row(scene: &Scene) {
     assert_eq!(scene.get(stopped).await.phase, done(Outcome::Cancelled));
 }
 
+/// What a daemon knows of a running instance.
+async fn expected(scene: &Scene, number: u64) -> Expected {
+    let instance = scene.get(number).await;
+    Expected {
+        version: instance.version,
+        task_id: instance.task_id.clone(),
+        started_at: instance.started_at.expect("it runs"),
+    }
+}
+
 pub async fn what_a_finish_expects_is_a_hint(scene: &Scene) {
     let mut numbers = Vec::new();
     for _ in 0..4 {
         numbers.push(scene.running(new("a")).await);
     }
     let [plain, stopped, changed, over] = numbers[..] else { panic!("four") };
+    let began = expected(scene, plain).await;
     let deadline = scene.now();
     scene.commit(|batch| batch.stops.push(stop(stopped, deadline))).await;
     let mut told = report(changed, 1);
@@ -36,7 +47,8 @@ pub async fn what_a_finish_expects_is_a_hint(scene: &Scene) {
     scene.commit(|batch| batch.reports.push(told)).await;
     scene.commit(|batch| batch.finishes.push(finish(over, 1))).await;
 
-    let as_expected = |number| Finish { expected: Some(1), output: Some(Some(json("{}"))), ..finish(number, 1) };
+    let as_expected =
+        |number| Finish { expected: Some(began.clone()), output: Some(Some(json("{}"))), ..finish(number, 1) };
     let alone = scene.commit(|batch| batch.finishes = vec![as_expected(plain)]).await;
     assert_eq!(alone.finishes, [applied(2)]);
     let late = vec![as_expected(stopped), as_expected(changed), as_expected(over), as_expected(999)];
@@ -55,9 +67,13 @@ pub async fn hundreds_of_expected_finishes_beside_starts(scene: &Scene) {
     for _ in 0..300 {
         numbers.push(scene.running(new("a")).await);
     }
+    let mut finishes = Vec::new();
+    for number in &numbers {
+        finishes.push(Finish { expected: Some(expected(scene, *number).await), ..finish(*number, 1) });
+    }
     let committed = scene
         .commit(|batch| {
-            batch.finishes = numbers.iter().map(|number| Finish { expected: Some(1), ..finish(*number, 1) }).collect();
+            batch.finishes = finishes;
             batch.starts.push(one(new("a")));
         })
         .await;

@@ -10,8 +10,10 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use taskwright::{
-    domain::{Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Summary},
-    store::{Backlog, Batch, CommitError, Committed, Finding, Identity, LogExtent, Store, StoreError},
+    domain::{
+        Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
+    },
+    store::{Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Store, StoreError},
 };
 use tokio::sync::Semaphore;
 
@@ -177,6 +179,17 @@ impl Store for FaultyStore {
 
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
         self.inner.definitions()
+    }
+
+    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
+        Box::pin(async move {
+            self.readable()?;
+            self.inner.stats(query).await
+        })
+    }
+
+    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
+        self.inner.done_by_task()
     }
 
     fn identity(&self) -> &Identity {

@@ -1,0 +1,160 @@
+//! What is kept no longer, and when to look for it: a little at a time, between other work, and never by the clock
+//! alone. A store with nothing to forget wakes nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use super::definitions::CurrentCatalog;
+use crate::{
+    domain::{Micros, Retention as Kept},
+    store::{Purge, PurgeTask, Purged},
+};
+
+/// Instances that come of age one by one are looked for this often at most.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Tasks of which only so many instances are kept are looked at this often at most, while anything is committed.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// After something was committed, expired keys are looked for within this time.
+const SWEEP_WITHIN: Duration = Duration::from_secs(3600);
+/// So long a busy ledger may put a purge off.
+const PUT_OFF: Duration = Duration::from_millis(500);
+
+/// What there is to forget.
+pub struct Retention {
+    kept: Kept,
+    catalog: Arc<CurrentCatalog>,
+    /// Tasks that are still to be looked at, with how many done instances each has.
+    pass: Vec<Look>,
+    /// When the next pass begins; None while nothing can come of age.
+    next_pass: Option<Micros>,
+    /// When a pass may have come to be needed because of the number of instances.
+    next_count: Option<Micros>,
+    /// When expired keys and old counters are to be swept next.
+    next_sweep: Option<Micros>,
+    /// Whether some task is kept by number.
+    by_count: bool,
+    /// The shortest age.
+    shortest: Option<Duration>,
+}
+
+struct Look {
+    task_id: Arc<str>,
+    kept: Kept,
+    after: u64,
+}
+
+impl Retention {
+    /// Begins with a look at everything.
+    pub fn new(kept: Kept, catalog: Arc<CurrentCatalog>) -> Self {
+        let tasks = catalog.load();
+        let all = || tasks.iter().map(|task| task.definition.retention.over(kept)).chain([kept]);
+        let shortest = all().filter_map(|kept| kept.age).min();
+        let by_count = all().any(|kept| kept.count.is_some());
+        Retention {
+            kept,
+            pass: Vec::new(),
+            next_pass: Some(Micros(i64::MIN)),
+            next_count: None,
+            next_sweep: Some(Micros(i64::MIN)),
+            by_count,
+            shortest,
+            catalog,
+        }
+    }
+
+    /// When there may be something to forget.
+    pub fn due(&self) -> Option<Micros> {
+        if !self.pass.is_empty() {
+            return Some(Micros(i64::MIN));
+        }
+        [self.next_pass, self.next_count, self.next_sweep].into_iter().flatten().min()
+    }
+
+    /// Whether a purge is to be made now: at once where nothing else waits, else now and then. A store that is never
+    /// idle must not grow for ever.
+    pub fn is_due(&self, idle: bool, last: Micros, now: Micros) -> bool {
+        self.due().is_some_and(|due| due <= now) && (idle || now.since(last) >= PUT_OFF)
+    }
+
+    /// Notes that something was committed: what is done now comes of age later.
+    pub fn committed(&mut self, now: Micros) {
+        if self.next_pass.is_none()
+            && let Some(shortest) = self.shortest
+        {
+            self.next_pass = Some(now.after(shortest));
+        }
+        if self.by_count && self.next_count.is_none() {
+            self.next_count = Some(now.after(COUNT_EVERY));
+        }
+        // There may be a key now, or counters; how long they are kept is the store's.
+        let sweep = now.after(SWEEP_WITHIN);
+        if self.next_sweep.is_none_or(|due| due > sweep) {
+            self.next_sweep = Some(sweep);
+        }
+    }
+
+    /// Whether a pass is to begin, for which [`Retention::begin`] wants to know what there is.
+    pub fn wants_pass(&self, now: Micros) -> bool {
+        self.pass.is_empty() && [self.next_pass, self.next_count].into_iter().flatten().any(|due| due <= now)
+    }
+
+    /// Begins a pass over these tasks, each with the number of its done instances.
+    pub fn begin(&mut self, tasks: Vec<(Arc<str>, u64)>, now: Micros) {
+        let by_age = self.next_pass.is_some_and(|due| due <= now);
+        self.next_count = None;
+        if by_age {
+            self.next_pass = None;
+        }
+        for (task_id, done) in tasks {
+            let own = self.catalog.load().get(&task_id).map(|task| task.definition.retention).unwrap_or_default();
+            let kept = own.over(self.kept);
+            let in_excess = kept.count.is_some_and(|count| done > count);
+            if in_excess || (by_age && kept.age.is_some()) {
+                self.pass.push(Look { task_id, kept, after: 0 });
+            }
+        }
+    }
+
+    /// What to delete now.
+    pub fn next(&self, now: Micros) -> Option<Purge> {
+        let sweep = self.next_sweep.is_some_and(|due| due <= now);
+        let task = self.pass.last().map(|look| PurgeTask {
+            task_id: Arc::clone(&look.task_id),
+            finished_before: look.kept.age.map(|age| now.before(age)),
+            keep: look.kept.count,
+            after: look.after,
+        });
+        (sweep || task.is_some()).then_some(Purge { task, sweep })
+    }
+
+    /// Notes what `purge` did.
+    pub fn purged(&mut self, purge: &Purge, purged: &Purged, now: Micros) {
+        if purge.sweep {
+            let due = purged.sweep_due;
+            // More of the same at once; what comes later, not by the second.
+            self.next_sweep = due.map(|due| if due <= now { now } else { due.max(now.after(LOOK_EVERY)) });
+        }
+        if purge.task.is_none() {
+            return;
+        }
+        let Some(look) = self.pass.last_mut() else { return };
+        if let (Some(oldest), Some(age)) = (purged.oldest, look.kept.age) {
+            let often = LOOK_EVERY.min((age / 10).max(COUNT_EVERY));
+            let due = oldest.after(age).max(now.after(often));
+            self.next_pass = Some(self.next_pass.map_or(due, |next| next.min(due)));
+        }
+        match purged.next {
+            Some(next) => look.after = next,
+            None => {
+                self.pass.pop();
+            }
+        }
+    }
+
+    /// Notes that a purge failed: it is tried again later, from the beginning.
+    pub fn put_off(&mut self, now: Micros) {
+        self.pass.clear();
+        self.next_pass = Some(now.after(LOOK_EVERY));
+        self.next_count = None;
+        self.next_sweep = self.next_sweep.map(|due| due.max(now.after(LOOK_EVERY)));
+    }
+}
