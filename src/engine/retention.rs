@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::catalog::Catalog;
 use crate::{
-    domain::{Micros, Retention as Kept},
-    store::{Purge, PurgeTask, Purged},
+    domain::{Micros, Retention as Kept, error::chain},
+    store::{Batch, CommitError, Committed, Purge, PurgeTask, Purged, Store},
 };
 
 /// Instances that come of age one by one are looked for this often at most.
@@ -34,6 +34,8 @@ pub struct Retention {
     by_count: bool,
     /// The shortest age.
     shortest: Option<Duration>,
+    /// When something was last deleted, or looked for.
+    last: Micros,
 }
 
 struct Look {
@@ -56,6 +58,7 @@ impl Retention {
             next_sweep: Some(Micros(i64::MIN)),
             by_count,
             shortest,
+            last: Micros(0),
             catalog,
         }
     }
@@ -70,8 +73,8 @@ impl Retention {
 
     /// Whether a purge is to be made now: at once where nothing else waits, else now and then. A store that is never
     /// idle must not grow for ever.
-    pub fn is_due(&self, idle: bool, last: Micros, now: Micros) -> bool {
-        self.due().is_some_and(|due| due <= now) && (idle || now.since(last) >= PUT_OFF)
+    pub fn is_due(&self, idle: bool, now: Micros) -> bool {
+        self.due().is_some_and(|due| due <= now) && (idle || now.since(self.last) >= PUT_OFF)
     }
 
     /// Notes that something was committed: what is done now comes of age later.
@@ -91,13 +94,44 @@ impl Retention {
         }
     }
 
+    /// Deletes a little by a batch of this number. Answers which instances are gone.
+    ///
+    /// # Errors
+    /// Where the batch is not committed; it is tried again later.
+    pub async fn purge(&mut self, store: &dyn Store, number: u64, node: &Arc<str>) -> Result<Vec<u64>, CommitError> {
+        let now = Micros::now();
+        self.last = now;
+        if self.wants_pass(now) {
+            match store.done_by_task().await {
+                Ok(tasks) => self.begin(tasks, now),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "cannot look for what is kept no longer");
+                    self.put_off(now);
+                }
+            }
+        }
+        let Some(purge) = self.next(now) else { return Ok(Vec::new()) };
+        let mut batch = Batch::new(number, now, Arc::clone(node));
+        batch.purge = Some(purge.clone());
+        match store.commit(&batch).await {
+            Ok(Committed { purged, .. }) => {
+                self.purged(&purge, &purged, now);
+                Ok(purged.instances)
+            }
+            Err(error) => {
+                self.put_off(now);
+                Err(error)
+            }
+        }
+    }
+
     /// Whether a pass is to begin, for which [`Retention::begin`] wants to know what there is.
-    pub fn wants_pass(&self, now: Micros) -> bool {
+    fn wants_pass(&self, now: Micros) -> bool {
         self.pass.is_empty() && [self.next_pass, self.next_count].into_iter().flatten().any(|due| due <= now)
     }
 
     /// Begins a pass over these tasks, each with the number of its done instances.
-    pub fn begin(&mut self, tasks: Vec<(Arc<str>, u64)>, now: Micros) {
+    fn begin(&mut self, tasks: Vec<(Arc<str>, u64)>, now: Micros) {
         let by_age = self.next_pass.is_some_and(|due| due <= now);
         self.next_count = None;
         if by_age {
@@ -114,7 +148,7 @@ impl Retention {
     }
 
     /// What to delete now.
-    pub fn next(&self, now: Micros) -> Option<Purge> {
+    fn next(&self, now: Micros) -> Option<Purge> {
         let sweep = self.next_sweep.is_some_and(|due| due <= now);
         let task = self.pass.last().map(|look| PurgeTask {
             task_id: Arc::clone(&look.task_id),
@@ -126,7 +160,7 @@ impl Retention {
     }
 
     /// Notes what `purge` did.
-    pub fn purged(&mut self, purge: &Purge, purged: &Purged, now: Micros) {
+    fn purged(&mut self, purge: &Purge, purged: &Purged, now: Micros) {
         if purge.sweep {
             let due = purged.sweep_due;
             // More of the same at once; what comes later, not by the second.
@@ -150,7 +184,7 @@ impl Retention {
     }
 
     /// Notes that a purge failed: it is tried again later, from the beginning.
-    pub fn put_off(&mut self, now: Micros) {
+    fn put_off(&mut self, now: Micros) {
         self.pass.clear();
         self.next_pass = Some(now.after(LOOK_EVERY));
         self.next_count = None;
