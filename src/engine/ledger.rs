@@ -140,8 +140,8 @@ impl Ledger {
             let due = now + due.since(Micros::now()).min(Duration::from_secs(60));
             until = Some(until.map_or(due, |until| until.min(due)));
         }
-        if let Some(due) = self.retention.due()
-            && !self.state.is_draining()
+        if let Some(due) = self.retention.wake()
+            && self.may_purge()
         {
             // Far ahead most often, and no matter of a minute.
             let due = now + due.since(Micros::now()).min(Duration::from_secs(86_400));
@@ -159,9 +159,12 @@ impl Ledger {
         !self.state.is_draining() && self.next_due.is_some_and(|due| due <= Micros::now())
     }
 
+    fn may_purge(&self) -> bool {
+        !self.state.is_draining() && !self.state.is_closing() && self.failing.is_none()
+    }
+
     fn purge_is_due(&self, idle: bool) -> bool {
-        let may = !self.state.is_draining() && !self.state.is_closing() && self.failing.is_none();
-        may && self.retention.is_due(idle, Micros::now())
+        self.may_purge() && self.retention.is_due(idle, Micros::now())
     }
 
     /// Deletes a little of what is kept no longer.

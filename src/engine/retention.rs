@@ -15,8 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// After something was committed, expired keys are looked for within this time.
 const SWEEP_WITHIN: Duration = Duration::from_secs(3600);
-/// So long a busy ledger may put a purge off.
-const PUT_OFF: Duration = Duration::from_millis(500);
+/// A ledger that has committed nothing for so long is idle: between two requests of one client it is not.
+const QUIET: Duration = Duration::from_millis(20);
+/// So long a busy ledger puts a purge off: a purge takes a tenth of that, most often.
+const PUT_OFF: Duration = Duration::from_millis(100);
 
 /// What there is to forget.
 pub struct Retention {
@@ -36,6 +38,8 @@ pub struct Retention {
     shortest: Option<Duration>,
     /// When something was last deleted, or looked for.
     last: Micros,
+    /// When something else was last committed.
+    worked: Micros,
 }
 
 struct Look {
@@ -59,12 +63,19 @@ impl Retention {
             by_count,
             shortest,
             last: Micros(0),
+            worked: Micros(0),
             catalog,
         }
     }
 
+    /// When an idle ledger is to look again.
+    pub fn wake(&self) -> Option<Micros> {
+        let quiet = self.worked.after(QUIET).min(self.last.after(PUT_OFF));
+        self.due().map(|due| due.max(quiet))
+    }
+
     /// When there may be something to forget.
-    pub fn due(&self) -> Option<Micros> {
+    fn due(&self) -> Option<Micros> {
         if !self.pass.is_empty() {
             return Some(Micros(i64::MIN));
         }
@@ -74,11 +85,13 @@ impl Retention {
     /// Whether a purge is to be made now: at once where nothing else waits, else now and then. A store that is never
     /// idle must not grow for ever.
     pub fn is_due(&self, idle: bool, now: Micros) -> bool {
-        self.due().is_some_and(|due| due <= now) && (idle || now.since(self.last) >= PUT_OFF)
+        let put_off = || self.last.after(PUT_OFF) > now;
+        self.due().is_some_and(|due| due <= now) && ((idle && self.worked.after(QUIET) <= now) || !put_off())
     }
 
     /// Notes that something was committed: what is done now comes of age later.
     pub fn committed(&mut self, now: Micros) {
+        self.worked = now;
         if self.next_pass.is_none()
             && let Some(shortest) = self.shortest
         {
@@ -189,5 +202,83 @@ impl Retention {
         self.next_pass = Some(now.after(LOOK_EVERY));
         self.next_count = None;
         self.next_sweep = self.next_sweep.map(|due| due.max(now.after(LOOK_EVERY)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Micros = Micros(1_700_000_000_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn retention(age: Option<Duration>, count: Option<u64>) -> Retention {
+        let catalog = Catalog::new(Vec::new(), Vec::new()).expect("an empty catalog");
+        Retention::new(Kept { age, count }, Arc::new(catalog))
+    }
+
+    /// Looks at these tasks, finds nothing to delete, and learns how old what stays is.
+    fn look(retention: &mut Retention, tasks: &[(&str, u64)], oldest: Option<Micros>, now: Micros) -> usize {
+        if retention.wants_pass(now) {
+            retention.begin(tasks.iter().map(|(task_id, n)| ((*task_id).into(), *n)).collect(), now);
+        }
+        let mut looks = 0;
+        while let Some(purge) = retention.next(now) {
+            let oldest = oldest.filter(|_| purge.task.is_some());
+            retention.purged(&purge, &Purged { oldest, ..Purged::default() }, now);
+            looks += usize::from(purge.task.is_some());
+        }
+        looks
+    }
+
+    #[test]
+    fn with_nothing_to_forget_nobody_is_woken() {
+        let mut retention = retention(Some(DAY), None);
+        assert!(retention.is_due(true, NOW));
+        assert_eq!(look(&mut retention, &[], None, NOW), 0);
+        assert_eq!(retention.due(), None);
+        // What is committed now may be done now, and comes of age in a day; keys are looked for within the hour.
+        retention.committed(NOW);
+        assert_eq!((retention.next_pass, retention.due()), (Some(NOW.after(DAY)), Some(NOW.after(SWEEP_WITHIN))));
+    }
+
+    #[test]
+    fn the_next_look_is_when_the_oldest_comes_of_age() {
+        let mut retention = retention(Some(DAY), None);
+        let oldest = NOW.before(DAY / 2);
+        assert_eq!(look(&mut retention, &[("a", 3), ("b", 1)], Some(oldest), NOW), 2);
+        assert_eq!(retention.due(), Some(oldest.after(DAY)));
+        // Not by the second, however closely they follow each other.
+        let now = oldest.after(DAY);
+        assert_eq!(look(&mut retention, &[("a", 3)], Some(oldest.after(Duration::from_secs(1))), now), 1);
+        assert_eq!(retention.due(), Some(now.after(LOOK_EVERY)));
+    }
+
+    #[test]
+    fn a_number_is_looked_at_after_commits_and_only_of_tasks_in_excess() {
+        let mut retention = retention(None, Some(5));
+        assert_eq!(look(&mut retention, &[("a", 5), ("b", 6)], Some(NOW), NOW), 1);
+        assert_eq!(retention.due(), None);
+        retention.committed(NOW);
+        assert_eq!(retention.due(), Some(NOW.after(COUNT_EVERY)));
+        let now = NOW.after(COUNT_EVERY);
+        assert_eq!(look(&mut retention, &[("a", 5)], None, now), 0);
+        assert!(retention.due().is_some_and(|due| due > now.after(COUNT_EVERY)));
+    }
+
+    #[test]
+    fn a_busy_ledger_puts_it_off_but_not_for_ever() {
+        let mut retention = retention(Some(DAY), None);
+        retention.last = NOW;
+        assert!(retention.is_due(true, NOW));
+        assert!(!retention.is_due(false, NOW));
+        retention.committed(NOW);
+        assert!(!retention.is_due(true, NOW));
+        assert_eq!(retention.wake(), Some(NOW.after(QUIET)));
+        assert!(retention.is_due(true, NOW.after(QUIET)));
+        assert!(retention.is_due(false, NOW.after(PUT_OFF)));
+        retention.put_off(NOW);
+        assert!(!retention.is_due(true, NOW.after(PUT_OFF)));
+        assert!(retention.is_due(true, NOW.after(LOOK_EVERY)));
     }
 }
