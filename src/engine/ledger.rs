@@ -71,8 +71,6 @@ pub struct Ledger {
     pub next_due: Option<Micros>,
     /// What is to be deleted, and when.
     pub retention: Retention,
-    /// When something was last deleted.
-    pub purged_at: Micros,
     /// Since when commits fail.
     pub failing: Option<Instant>,
 }
@@ -143,8 +141,8 @@ impl Ledger {
             let due = now + due.since(Micros::now()).min(Duration::from_secs(60));
             until = Some(until.map_or(due, |until| until.min(due)));
         }
-        if let Some(due) = self.retention.due()
-            && !self.state.is_draining()
+        if let Some(due) = self.retention.wake()
+            && self.may_purge()
         {
             // Far ahead most often, and no matter of a minute.
             let due = now + due.since(Micros::now()).min(Duration::from_secs(86_400));
@@ -162,46 +160,31 @@ impl Ledger {
         !self.state.is_draining() && self.next_due.is_some_and(|due| due <= Micros::now())
     }
 
+    fn may_purge(&self) -> bool {
+        !self.state.is_draining() && !self.state.is_closing() && self.failing.is_none()
+    }
+
     fn purge_is_due(&self, idle: bool) -> bool {
-        !self.state.is_draining()
-            && !self.state.is_closing()
-            && self.failing.is_none()
-            && self.retention.is_due(idle, self.purged_at, Micros::now())
+        self.may_purge() && self.retention.is_due(idle, Micros::now())
     }
 
     /// Deletes a little of what is kept no longer.
     async fn purge(&mut self) -> Result<(), CommitError> {
-        let now = Micros::now();
-        self.purged_at = now;
-        if self.retention.wants_pass(now) {
-            match self.store.done_by_task().await {
-                Ok(tasks) => self.retention.begin(tasks, now),
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "cannot look for instances that are kept no longer");
-                    self.retention.put_off(now);
-                    return Ok(());
-                }
+        let figures = &self.state.figures;
+        match self.retention.purge(&*self.store, self.batch + 1, &self.node).await {
+            Ok(gone) => {
+                self.batch += 1;
+                self.images.purge(&gone);
+                figures.purged.fetch_add(gone.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error @ (CommitError::Unknown(_) | CommitError::Fatal(_))) => Err(error),
+            Err(error @ (CommitError::NotCommitted(_) | CommitError::Refused(_))) => {
+                figures.commit_failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(error = %chain(&error), "what is kept no longer could not be deleted");
+                Ok(())
             }
         }
-        let Some(purge) = self.retention.next(now) else { return Ok(()) };
-        let mut batch = Batch::new(self.batch + 1, now, Arc::clone(&self.node));
-        batch.purge = Some(purge.clone());
-        match self.attempt(&batch).await {
-            Attempted::Committed(committed) => {
-                self.batch = batch.number;
-                self.images.purge(&committed.purged.instances);
-                let purged = committed.purged.instances.len() as u64;
-                self.state.figures.purged.fetch_add(purged, Ordering::Relaxed);
-                self.retention.purged(&purge, &committed.purged, now);
-            }
-            Attempted::NotCommitted(error) | Attempted::Refused(error) => {
-                self.state.figures.commit_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(error = %chain(&error), "instances that are kept no longer could not be deleted");
-                self.retention.put_off(now);
-            }
-            Attempted::Fatal(error) => return Err(error),
-        }
-        Ok(())
     }
 
     /// What may be claimed now, if anything may be ready.

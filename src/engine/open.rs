@@ -136,7 +136,6 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         // The first look finds what was scheduled by an earlier boot.
         next_due: Some(Micros(0)),
         retention: Retention::new(settings.retention, Arc::clone(&catalog)),
-        purged_at: Micros(0),
         failing: None,
     };
     let thread = spawn_ledger(ledger, &state, &lanes, &running).map_err(workers)?;

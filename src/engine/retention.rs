@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::definitions::CurrentCatalog;
 use crate::{
-    domain::{Micros, Retention as Kept},
-    store::{Purge, PurgeTask, Purged},
+    domain::{Micros, Retention as Kept, error::chain},
+    store::{Batch, CommitError, Committed, Purge, PurgeTask, Purged, Store},
 };
 
 /// Instances that come of age one by one are looked for this often at most.
@@ -15,8 +15,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// After something was committed, expired keys are looked for within this time.
 const SWEEP_WITHIN: Duration = Duration::from_secs(3600);
-/// So long a busy ledger may put a purge off.
-const PUT_OFF: Duration = Duration::from_millis(500);
+/// A ledger that has committed nothing for so long is idle: between two requests of one client it is not.
+const QUIET: Duration = Duration::from_millis(20);
+/// So long a busy ledger puts a purge off: a purge takes a tenth of that, most often.
+const PUT_OFF: Duration = Duration::from_millis(100);
 
 /// What there is to forget.
 pub struct Retention {
@@ -34,6 +36,10 @@ pub struct Retention {
     by_count: bool,
     /// The shortest age.
     shortest: Option<Duration>,
+    /// When something was last deleted, or looked for.
+    last: Micros,
+    /// When something else was last committed.
+    worked: Micros,
 }
 
 struct Look {
@@ -57,12 +63,20 @@ impl Retention {
             next_sweep: Some(Micros(i64::MIN)),
             by_count,
             shortest,
+            last: Micros(0),
+            worked: Micros(0),
             catalog,
         }
     }
 
+    /// When an idle ledger is to look again.
+    pub fn wake(&self) -> Option<Micros> {
+        let quiet = self.worked.after(QUIET).min(self.last.after(PUT_OFF));
+        self.due().map(|due| due.max(quiet))
+    }
+
     /// When there may be something to forget.
-    pub fn due(&self) -> Option<Micros> {
+    fn due(&self) -> Option<Micros> {
         if !self.pass.is_empty() {
             return Some(Micros(i64::MIN));
         }
@@ -71,12 +85,14 @@ impl Retention {
 
     /// Whether a purge is to be made now: at once where nothing else waits, else now and then. A store that is never
     /// idle must not grow for ever.
-    pub fn is_due(&self, idle: bool, last: Micros, now: Micros) -> bool {
-        self.due().is_some_and(|due| due <= now) && (idle || now.since(last) >= PUT_OFF)
+    pub fn is_due(&self, idle: bool, now: Micros) -> bool {
+        let put_off = || self.last.after(PUT_OFF) > now;
+        self.due().is_some_and(|due| due <= now) && ((idle && self.worked.after(QUIET) <= now) || !put_off())
     }
 
     /// Notes that something was committed: what is done now comes of age later.
     pub fn committed(&mut self, now: Micros) {
+        self.worked = now;
         if self.next_pass.is_none()
             && let Some(shortest) = self.shortest
         {
@@ -92,13 +108,44 @@ impl Retention {
         }
     }
 
+    /// Deletes a little by a batch of this number. Answers which instances are gone.
+    ///
+    /// # Errors
+    /// Where the batch is not committed; it is tried again later.
+    pub async fn purge(&mut self, store: &dyn Store, number: u64, node: &Arc<str>) -> Result<Vec<u64>, CommitError> {
+        let now = Micros::now();
+        self.last = now;
+        if self.wants_pass(now) {
+            match store.done_by_task().await {
+                Ok(tasks) => self.begin(tasks, now),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "cannot look for what is kept no longer");
+                    self.put_off(now);
+                }
+            }
+        }
+        let Some(purge) = self.next(now) else { return Ok(Vec::new()) };
+        let mut batch = Batch::new(number, now, Arc::clone(node));
+        batch.purge = Some(purge.clone());
+        match store.commit(&batch).await {
+            Ok(Committed { purged, .. }) => {
+                self.purged(&purge, &purged, now);
+                Ok(purged.instances)
+            }
+            Err(error) => {
+                self.put_off(now);
+                Err(error)
+            }
+        }
+    }
+
     /// Whether a pass is to begin, for which [`Retention::begin`] wants to know what there is.
-    pub fn wants_pass(&self, now: Micros) -> bool {
+    fn wants_pass(&self, now: Micros) -> bool {
         self.pass.is_empty() && [self.next_pass, self.next_count].into_iter().flatten().any(|due| due <= now)
     }
 
     /// Begins a pass over these tasks, each with the number of its done instances.
-    pub fn begin(&mut self, tasks: Vec<(Arc<str>, u64)>, now: Micros) {
+    fn begin(&mut self, tasks: Vec<(Arc<str>, u64)>, now: Micros) {
         let by_age = self.next_pass.is_some_and(|due| due <= now);
         self.next_count = None;
         if by_age {
@@ -115,7 +162,7 @@ impl Retention {
     }
 
     /// What to delete now.
-    pub fn next(&self, now: Micros) -> Option<Purge> {
+    fn next(&self, now: Micros) -> Option<Purge> {
         let sweep = self.next_sweep.is_some_and(|due| due <= now);
         let task = self.pass.last().map(|look| PurgeTask {
             task_id: Arc::clone(&look.task_id),
@@ -127,7 +174,7 @@ impl Retention {
     }
 
     /// Notes what `purge` did.
-    pub fn purged(&mut self, purge: &Purge, purged: &Purged, now: Micros) {
+    fn purged(&mut self, purge: &Purge, purged: &Purged, now: Micros) {
         if purge.sweep {
             let due = purged.sweep_due;
             // More of the same at once; what comes later, not by the second.
@@ -151,10 +198,89 @@ impl Retention {
     }
 
     /// Notes that a purge failed: it is tried again later, from the beginning.
-    pub fn put_off(&mut self, now: Micros) {
+    fn put_off(&mut self, now: Micros) {
         self.pass.clear();
         self.next_pass = Some(now.after(LOOK_EVERY));
         self.next_count = None;
         self.next_sweep = self.next_sweep.map(|due| due.max(now.after(LOOK_EVERY)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Catalog;
+
+    const NOW: Micros = Micros(1_700_000_000_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn retention(age: Option<Duration>, count: Option<u64>) -> Retention {
+        let catalog = CurrentCatalog::new(Catalog::new(Vec::new(), Vec::new()).expect("an empty catalog"));
+        Retention::new(Kept { age, count }, Arc::new(catalog))
+    }
+
+    /// Looks at these tasks, finds nothing to delete, and learns how old what stays is.
+    fn look(retention: &mut Retention, tasks: &[(&str, u64)], oldest: Option<Micros>, now: Micros) -> usize {
+        if retention.wants_pass(now) {
+            retention.begin(tasks.iter().map(|(task_id, n)| ((*task_id).into(), *n)).collect(), now);
+        }
+        let mut looks = 0;
+        while let Some(purge) = retention.next(now) {
+            let oldest = oldest.filter(|_| purge.task.is_some());
+            retention.purged(&purge, &Purged { oldest, ..Purged::default() }, now);
+            looks += usize::from(purge.task.is_some());
+        }
+        looks
+    }
+
+    #[test]
+    fn with_nothing_to_forget_nobody_is_woken() {
+        let mut retention = retention(Some(DAY), None);
+        assert!(retention.is_due(true, NOW));
+        assert_eq!(look(&mut retention, &[], None, NOW), 0);
+        assert_eq!(retention.due(), None);
+        // What is committed now may be done now, and comes of age in a day; keys are looked for within the hour.
+        retention.committed(NOW);
+        assert_eq!((retention.next_pass, retention.due()), (Some(NOW.after(DAY)), Some(NOW.after(SWEEP_WITHIN))));
+    }
+
+    #[test]
+    fn the_next_look_is_when_the_oldest_comes_of_age() {
+        let mut retention = retention(Some(DAY), None);
+        let oldest = NOW.before(DAY / 2);
+        assert_eq!(look(&mut retention, &[("a", 3), ("b", 1)], Some(oldest), NOW), 2);
+        assert_eq!(retention.due(), Some(oldest.after(DAY)));
+        // Not by the second, however closely they follow each other.
+        let now = oldest.after(DAY);
+        assert_eq!(look(&mut retention, &[("a", 3)], Some(oldest.after(Duration::from_secs(1))), now), 1);
+        assert_eq!(retention.due(), Some(now.after(LOOK_EVERY)));
+    }
+
+    #[test]
+    fn a_number_is_looked_at_after_commits_and_only_of_tasks_in_excess() {
+        let mut retention = retention(None, Some(5));
+        assert_eq!(look(&mut retention, &[("a", 5), ("b", 6)], Some(NOW), NOW), 1);
+        assert_eq!(retention.due(), None);
+        retention.committed(NOW);
+        assert_eq!(retention.due(), Some(NOW.after(COUNT_EVERY)));
+        let now = NOW.after(COUNT_EVERY);
+        assert_eq!(look(&mut retention, &[("a", 5)], None, now), 0);
+        assert!(retention.due().is_some_and(|due| due > now.after(COUNT_EVERY)));
+    }
+
+    #[test]
+    fn a_busy_ledger_puts_it_off_but_not_for_ever() {
+        let mut retention = retention(Some(DAY), None);
+        retention.last = NOW;
+        assert!(retention.is_due(true, NOW));
+        assert!(!retention.is_due(false, NOW));
+        retention.committed(NOW);
+        assert!(!retention.is_due(true, NOW));
+        assert_eq!(retention.wake(), Some(NOW.after(QUIET)));
+        assert!(retention.is_due(true, NOW.after(QUIET)));
+        assert!(retention.is_due(false, NOW.after(PUT_OFF)));
+        retention.put_off(NOW);
+        assert!(!retention.is_due(true, NOW.after(PUT_OFF)));
+        assert!(retention.is_due(true, NOW.after(LOOK_EVERY)));
     }
 }

@@ -64,7 +64,7 @@ async fn every_call_of_the_original_is_there() {
 
     let waits = tasks.run_task("half then wait", ()).workload(Workload::Local).await.unwrap();
     let mut watch = waits.watch().await.unwrap();
-    while watch.current().progress.value() < 0.5 {
+    while watch.current().progress.value() < 0.5 || watch.current().output.is_none() {
         watch.changed().await.expect("it goes on");
     }
     assert!(!waits.is_done().await.unwrap());

@@ -3,6 +3,7 @@
 //! A backend is one line: [`store_tests!`] with a function that opens a fresh store. Each case is a script over a
 //! [`scene::Scene`], and after each one the store must find nothing wrong with itself.
 
+mod check;
 mod claims;
 mod definitions;
 mod finishes;
