@@ -3,6 +3,7 @@
 //! Take what waits, write it as one transaction, commit with a real sync, publish the new images,
 //! answer every waiter, hand the claimed attempts to the pool. While one commit is in flight the next
 //! batch gathers: no timers, no added latency when idle, a cost per instance that falls as load grows.
+//! Where more is waiting already, a commit is shown while the store writes the next one.
 //!
 //! A commit fails in four ways. Not committed: the same again for some seconds, then starts and stops
 //! are refused while finishes and reports stay. A row refused: the batch is halved until the culprit
@@ -20,17 +21,18 @@ use tokio::sync::Notify;
 use super::{
     definitions::CurrentCatalog,
     error::EngineError,
+    image::Commit,
     images::Images,
     lanes::{Lanes, Waiting},
     pool::Pool,
-    publish::Publisher,
+    publish::{Landed, Publisher},
     retention::Retention,
     state::State,
     work::Units,
 };
 use crate::{
     domain::{Micros, Workload, error::chain},
-    store::{Batch, Claims, CommitError, Committed, Store},
+    store::{Batch, Claimed, Claims, CommitError, Committed, Store},
 };
 
 /// How long a commit is tried again before its starts and stops are refused. With the store's own wait for a
@@ -90,19 +92,39 @@ enum Attempted {
     Fatal(CommitError),
 }
 
+impl From<Result<Committed, CommitError>> for Attempted {
+    fn from(outcome: Result<Committed, CommitError>) -> Self {
+        match outcome {
+            Ok(committed) => Attempted::Committed(Box::new(committed)),
+            Err(error @ CommitError::NotCommitted(_)) => Attempted::NotCommitted(error),
+            Err(error @ CommitError::Refused(_)) => Attempted::Refused(error),
+            Err(error @ (CommitError::Unknown(_) | CommitError::Fatal(_))) => Attempted::Fatal(error),
+        }
+    }
+}
+
 impl Ledger {
     /// Runs until the engine closes or the store fails for good.
     pub async fn run(mut self) -> LedgerEnd {
+        let mut landed: Option<Landed> = None;
         loop {
-            self.state.begin_round();
+            let now = Instant::now();
+            if let Some(landed) =
+                landed.take_if(|_| self.lanes.waiting(now) != Waiting::Now || self.state.is_draining())
+            {
+                self.show(landed).await;
+            }
+            if landed.is_none() {
+                // A drain waits for this: what a commit began is known then.
+                self.state.begin_round();
+            }
             if self.state.is_closing() && self.failing.is_some() {
                 // What cannot be written now is settled by the next daemon.
                 return LedgerEnd::Closed;
             }
-            let now = Instant::now();
             let waiting = self.lanes.waiting(now);
             let idle = waiting != Waiting::Now && !self.promotion_is_due() && self.claims().is_none();
-            if self.purge_is_due(idle) {
+            if landed.is_none() && self.purge_is_due(idle) {
                 if let Err(error) = self.purge().await {
                     return LedgerEnd::Fatal(error);
                 }
@@ -119,10 +141,14 @@ impl Ledger {
             self.turn_back(&mut units);
             let batch = self.batch_for(&units);
             if batch.is_empty() {
+                if let Some(landed) = landed.take() {
+                    self.show(landed).await;
+                }
                 continue;
             }
-            if let Err(error) = self.write(units, batch).await {
-                return LedgerEnd::Fatal(error);
+            match self.write(units, batch, landed.take()).await {
+                Ok(next) => landed = next,
+                Err(error) => return LedgerEnd::Fatal(error),
             }
         }
     }
@@ -223,21 +249,44 @@ impl Ledger {
         batch
     }
 
-    /// Writes `units`, whatever it takes.
-    async fn write(&mut self, units: Units, batch: Batch) -> Result<(), CommitError> {
+    /// Writes `units`, whatever it takes. Meanwhile `before`, the commit before it, is shown. Answers what was committed
+    /// where that may be shown during the next commit.
+    async fn write(
+        &mut self,
+        units: Units,
+        batch: Batch,
+        before: Option<Landed>,
+    ) -> Result<Option<Landed>, CommitError> {
         let began = Instant::now();
         let mut backoff = FIRST_BACKOFF;
+        let mut attempted = match before {
+            None => self.attempt(&batch).await,
+            Some(before) => {
+                // The commit is polled first, so that the store is at work before we are.
+                let (outcome, due) = tokio::join!(self.store.commit(&batch), self.publisher.publish(before));
+                self.next_due = self.next_due.into_iter().chain(due).min();
+                outcome.into()
+            }
+        };
         loop {
-            match self.attempt(&batch).await {
+            match attempted {
                 Attempted::Committed(committed) => {
                     if self.failing.take().is_some() {
                         tracing::warn!("the store can be written again");
                     }
                     self.state.set_writable(true);
-                    self.land(units, &batch, *committed).await;
-                    return Ok(());
+                    let patient = Landed::may_be_shown_later(&batch);
+                    let landed = self.land(units, batch, *committed);
+                    if patient {
+                        return Ok(Some(landed));
+                    }
+                    self.show(landed).await;
+                    return Ok(None);
                 }
-                Attempted::Refused(error) => return self.bisect(units, &batch, error).await,
+                Attempted::Refused(error) => {
+                    self.bisect(units, &batch, error).await?;
+                    return Ok(None);
+                }
                 Attempted::Fatal(error) => {
                     self.abandon(units);
                     return Err(error);
@@ -247,6 +296,7 @@ impl Ledger {
                     if self.failing.is_none() && began.elapsed() + backoff < RETRY_FOR {
                         tokio::time::sleep(backoff).await;
                         backoff = (backoff * 2).min(LAST_BACKOFF);
+                        attempted = self.attempt(&batch).await;
                         continue;
                     }
                     if self.failing.is_none() {
@@ -257,23 +307,18 @@ impl Ledger {
                     self.give_up(units);
                     // Requests are answered by one try each; this bounds how often.
                     tokio::time::sleep(FIRST_BACKOFF * 5).await;
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         }
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Attempted {
-        match self.store.commit(batch).await {
-            Ok(committed) => Attempted::Committed(Box::new(committed)),
-            Err(error @ CommitError::NotCommitted(_)) => Attempted::NotCommitted(error),
-            Err(error @ CommitError::Refused(_)) => Attempted::Refused(error),
-            Err(error @ (CommitError::Unknown(_) | CommitError::Fatal(_))) => Attempted::Fatal(error),
-        }
+        self.store.commit(batch).await.into()
     }
 
-    /// Shows and answers what was committed, and keeps the hints true.
-    async fn land(&mut self, mut units: Units, batch: &Batch, committed: Committed) {
+    /// Takes note of what was committed: all that the next batch must know.
+    fn land(&mut self, mut units: Units, batch: Batch, committed: Committed) -> Landed {
         self.batch = batch.number;
         if let Some(item) = units.definition.take() {
             self.redefine(item, committed.definition);
@@ -293,7 +338,15 @@ impl Ledger {
         if batch.promote {
             self.next_due = committed.next_due;
         }
-        let due = self.publisher.publish(units, batch, committed).await;
+        let catalog = self.catalog.load();
+        let slot = |claimed: &Claimed| catalog.get(&claimed.task_id).map(|task| self.pool.take(&task.definition));
+        let slots = committed.claimed.iter().map(slot).collect();
+        Landed { units, commit: Commit::from(&batch), committed, slots }
+    }
+
+    /// Shows and answers what was committed.
+    async fn show(&mut self, landed: Landed) {
+        let due = self.publisher.publish(landed).await;
         self.next_due = self.next_due.into_iter().chain(due).min();
     }
 
@@ -338,7 +391,10 @@ impl Ledger {
             let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
             part.fill(&mut batch);
             match self.attempt(&batch).await {
-                Attempted::Committed(committed) => self.land(part, &batch, *committed).await,
+                Attempted::Committed(committed) => {
+                    let landed = self.land(part, batch, *committed);
+                    self.show(landed).await;
+                }
                 Attempted::NotCommitted(_) => self.give_up(part),
                 Attempted::Fatal(error) => {
                     self.abandon(part);

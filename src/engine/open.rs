@@ -124,7 +124,6 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             feed: Arc::clone(&feed),
             running: Arc::clone(&running),
             catalog: Arc::clone(&catalog),
-            pool: Arc::clone(&pool),
             shared,
             state: Arc::clone(&state),
             runner: runner.clone(),

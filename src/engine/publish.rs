@@ -17,7 +17,7 @@ use super::{
     image::Commit,
     images::Images,
     lanes::StartReply,
-    pool::Pool,
+    pool::Slot,
     run::Runner,
     running::Running,
     state::State,
@@ -40,14 +40,37 @@ pub struct Publisher {
     pub running: Arc<Running>,
     /// What there is to run.
     pub catalog: Arc<CurrentCatalog>,
-    /// Who may run.
-    pub pool: Arc<Pool>,
     /// What attempts share.
     pub shared: Arc<Shared>,
     /// What was done.
     pub state: Arc<State>,
     /// Runs attempts.
     pub runner: Runner,
+}
+
+/// What was committed and is not yet shown.
+pub struct Landed {
+    /// What was written, with everybody who waits for it.
+    pub units: Units,
+    /// Where and when.
+    pub commit: Commit,
+    /// What became of it.
+    pub committed: Committed,
+    /// The slots of the claimed attempts, in their order.
+    pub slots: Vec<Option<Slot>>,
+}
+
+impl Landed {
+    /// Whether the next batch may be put together before `batch`, committed, is shown: it changed nothing that a batch
+    /// is made from, such as the image of an instance whose attempt goes on.
+    pub fn may_be_shown_later(batch: &Batch) -> bool {
+        batch.reports.is_empty()
+            && batch.stops.is_empty()
+            && batch.logs.is_empty()
+            && batch.definition.is_none()
+            && batch.purge.is_none()
+            && !batch.promote
+    }
 }
 
 /// The images that one commit changed.
@@ -71,8 +94,8 @@ impl Changed {
 
 impl Publisher {
     /// Publishes what became of `units`. Answers when the next thing that it scheduled is due.
-    pub async fn publish(&self, units: Units, batch: &Batch, committed: Committed) -> Option<Micros> {
-        let commit = Commit::from(batch);
+    pub async fn publish(&self, landed: Landed) -> Option<Micros> {
+        let Landed { units, commit, committed, slots } = landed;
         let mut changed = Changed { images: HashMap::default(), missed: Vec::new() };
         let mut due = Vec::new();
 
@@ -101,10 +124,10 @@ impl Publisher {
             self.state.figures.failed.fetch_add(1, Ordering::Relaxed);
             changed.update(&self.images, expired.instance, |image| commit.expired(image, expired));
         }
-        let attempts = self.claimed(&commit, &mut changed, &committed.claimed).await;
+        let attempts = self.claimed(&commit, &mut changed, &committed.claimed, slots).await;
 
         // Attempts are known before their images are seen: who stops a running instance finds it.
-        for attempt in &attempts {
+        for (attempt, _) in &attempts {
             self.running.insert(attempt);
         }
         let images: Vec<_> = changed.images.values().cloned().collect();
@@ -130,8 +153,7 @@ impl Publisher {
         for (unit, outcome) in finishes {
             self.answer_finish(unit, outcome);
         }
-        for attempt in attempts {
-            let slot = self.pool.take(&attempt.task.definition);
+        for (attempt, slot) in attempts {
             self.runner.begin(attempt, slot);
         }
         due.into_iter().min()
@@ -212,7 +234,13 @@ impl Publisher {
     }
 
     /// The attempts that begin, their images changed.
-    async fn claimed(&self, commit: &Commit, changed: &mut Changed, claimed: &[Claimed]) -> Vec<Arc<Attempt>> {
+    async fn claimed(
+        &self,
+        commit: &Commit,
+        changed: &mut Changed,
+        claimed: &[Claimed],
+        slots: Vec<Option<Slot>>,
+    ) -> Vec<(Arc<Attempt>, Slot)> {
         // Held from here on: an image in memory may be forgotten at any time.
         let mut absent = Vec::new();
         for claim in claimed {
@@ -226,7 +254,7 @@ impl Publisher {
         let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
         let catalog = self.catalog.load();
         let mut attempts = Vec::with_capacity(claimed.len());
-        for claim in claimed {
+        for (claim, slot) in claimed.iter().zip(slots) {
             self.state.pending.fetch_sub(1, Ordering::Relaxed);
             self.state.figures.attempts.fetch_add(1, Ordering::Relaxed);
             let image = match read.remove(&claim.instance) {
@@ -240,9 +268,10 @@ impl Publisher {
                 }),
             };
             // The catalog named the task in the claim, and no task goes that has an instance which runs.
-            let (Some(image), Some(task)) = (image, catalog.get(&claim.task_id)) else { continue };
+            let (Some(image), Some(task), Some(slot)) = (image, catalog.get(&claim.task_id), slot) else { continue };
             let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await } else { LogExtent::default() };
-            attempts.push(Arc::new(Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent)));
+            let attempt = Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent);
+            attempts.push((Arc::new(attempt), slot));
         }
         attempts
     }
