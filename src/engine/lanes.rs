@@ -155,6 +155,8 @@ struct Inner {
     finishes: VecDeque<FinishItem>,
     /// How many of the finishes cannot wait.
     urgent: usize,
+    /// When the ledger, which sleeps, looks by itself.
+    next_look: Option<Instant>,
     stops: VecDeque<StopItem>,
     starts: VecDeque<StartItem>,
     reports: VecDeque<(Instant, Arc<Attempt>)>,
@@ -265,10 +267,20 @@ impl Lanes {
     /// Puts the end of an attempt in line.
     pub fn push_finish(&self, item: FinishItem) {
         let mut inner = self.lock();
+        // To wake the ledger's thread costs more than the end itself: one that may wait, waits until it looks.
+        let looked_at = inner.next_look.is_some_and(|look| look <= item.since + PATIENCE);
+        let may_sleep = item.patient && looked_at && inner.finishes.len() < MOST_PATIENT;
         inner.urgent += usize::from(!item.patient);
         inner.finishes.push_back(item);
         drop(inner);
-        self.wake();
+        if !may_sleep {
+            self.wake();
+        }
+    }
+
+    /// Says that the ledger is going to sleep, at most until `next_look`.
+    pub fn sleeps_until(&self, next_look: Option<Instant>) {
+        self.lock().next_look = next_look;
     }
 
     /// Lets no finish wait for company: somebody waits for one.
@@ -310,9 +322,10 @@ impl Lanes {
         true
     }
 
-    /// What waits.
+    /// What waits. For the ledger alone: it is awake.
     pub fn waiting(&self, now: Instant) -> Waiting {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.next_look = None;
         if inner.urgent > 0 || !inner.stops.is_empty() || !inner.starts.is_empty() || inner.definition.is_some() {
             return Waiting::Now;
         }

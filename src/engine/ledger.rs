@@ -23,7 +23,7 @@ use super::{
     error::EngineError,
     image::Commit,
     images::Images,
-    lanes::{Lanes, Waiting},
+    lanes::{Lanes, PATIENCE, Waiting},
     pool::Pool,
     publish::{Landed, Publisher},
     retention::Retention,
@@ -75,6 +75,8 @@ pub struct Ledger {
     pub retention: Retention,
     /// Since when commits fail.
     pub failing: Option<Instant>,
+    /// Attempts have begun that may end at once: one look soon spares each of them waking us.
+    pub expects_ends: bool,
 }
 
 /// Why the loop ended.
@@ -154,7 +156,7 @@ impl Ledger {
     }
 
     /// Sleeps until there is something to do.
-    async fn wait(&self, waiting: Waiting, now: Instant) {
+    async fn wait(&mut self, waiting: Waiting, now: Instant) {
         let mut until = match waiting {
             Waiting::Now => return,
             Waiting::At(due) => Some(due),
@@ -174,6 +176,11 @@ impl Ledger {
             let due = now + due.since(Micros::now()).min(Duration::from_secs(86_400));
             until = Some(until.map_or(due, |until| until.min(due)));
         }
+        if std::mem::take(&mut self.expects_ends) {
+            let soon = now + PATIENCE;
+            until = Some(until.map_or(soon, |until| until.min(soon)));
+        }
+        self.lanes.sleeps_until(until);
         match until {
             None => self.wake.notified().await,
             Some(until) => {
@@ -338,6 +345,7 @@ impl Ledger {
         if batch.promote {
             self.next_due = committed.next_due;
         }
+        self.expects_ends |= !committed.claimed.is_empty();
         let catalog = self.catalog.load();
         let slot = |claimed: &Claimed| catalog.get(&claimed.task_id).map(|task| self.pool.take(&task.definition));
         let slots = committed.claimed.iter().map(slot).collect();

@@ -136,6 +136,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         next_due: Some(Micros(0)),
         retention: Retention::new(settings.retention, Arc::clone(&catalog)),
         failing: None,
+        expects_ends: false,
     };
     let thread = spawn_ledger(ledger, &state, &lanes, &running).map_err(workers)?;
     Ok(Engine {

@@ -28,6 +28,9 @@ use crate::{
     store::{Batch, Claimed, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then, Written},
 };
 
+/// So many starts are answered at once.
+const FEW: usize = 4;
+
 /// What is done with what was committed.
 pub struct Publisher {
     /// Read for images that are not in memory.
@@ -141,9 +144,7 @@ impl Publisher {
             self.images.logged(unit.attempt.number, last);
         }
 
-        for (item, outcome) in starts {
-            answer_start(item, outcome, &changed);
-        }
+        self.answer_starts(starts, &changed);
         for (item, outcome) in stops {
             self.answer_stop(item, outcome, &changed);
         }
@@ -153,9 +154,7 @@ impl Publisher {
         for (unit, outcome) in finishes {
             self.answer_finish(unit, outcome);
         }
-        for (attempt, slot) in attempts {
-            self.runner.begin(attempt, slot);
-        }
+        self.runner.begin(attempts);
         due.into_iter().min()
     }
 
@@ -303,6 +302,24 @@ impl Publisher {
         }
     }
 
+    /// Answers starts. To wake a request costs more from here than from its own runtime: many are answered there.
+    fn answer_starts(&self, starts: Vec<(StartItem, StartOutcome)>, changed: &Changed) {
+        let many = starts.len() > FEW;
+        let answers: Vec<_> =
+            starts.into_iter().map(|(item, outcome)| (item.reply, answer_to(outcome, changed))).collect();
+        let answer_all = move || {
+            for (reply, answer) in answers {
+                // Whoever has gone needs none.
+                let _ = reply.send(answer);
+            }
+        };
+        if many {
+            self.runner.on_service(async move { answer_all() });
+        } else {
+            answer_all();
+        }
+    }
+
     fn answer_stop(&self, item: StopItem, outcome: StopOutcome, changed: &Changed) {
         if matches!(outcome, StopOutcome::Stopping { .. } | StopOutcome::Unchanged)
             && let Some(attempt) = self.running.get(item.instance)
@@ -351,13 +368,13 @@ impl Publisher {
     }
 }
 
-fn answer_start(item: StartItem, outcome: StartOutcome, changed: &Changed) {
-    let answer = match outcome {
+/// The answer to one start.
+fn answer_to(outcome: StartOutcome, changed: &Changed) -> Result<StartReply, EngineError> {
+    match outcome {
         StartOutcome::Created { numbers } => {
             Ok(StartReply::Created(numbers.iter().filter_map(|number| changed.images.get(number).cloned()).collect()))
         }
         StartOutcome::Replayed { numbers } => Ok(StartReply::Replayed(numbers)),
         StartOutcome::KeyConflict => Err(EngineError::KeyReused),
-    };
-    let _ = item.reply.send(answer);
+    }
 }

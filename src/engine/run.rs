@@ -141,26 +141,50 @@ impl Runner {
         Runner(Arc::new(parts))
     }
 
-    /// Begins an attempt that was just claimed.
-    pub fn begin(&self, attempt: Arc<Attempt>, slot: Slot) {
-        let runner = self.clone();
-        match &attempt.task.runner {
-            catalog::Runner::Handler(_) => {
-                if attempt.limits.timeout.is_some() {
-                    self.watch(&attempt);
+    /// Begins attempts that were just claimed.
+    pub fn begin(&self, attempts: Vec<(Arc<Attempt>, Slot)>) {
+        let mut handlers = Vec::with_capacity(attempts.len());
+        for (attempt, slot) in attempts {
+            match &attempt.task.runner {
+                catalog::Runner::Handler(_) => {
+                    if attempt.limits.timeout.is_some() {
+                        self.watch(&attempt);
+                    }
+                    handlers.push((attempt, slot));
                 }
+                catalog::Runner::Command(_) => {
+                    let runner = self.clone();
+                    self.0.service.spawn(async move {
+                        let held = attempt.hold(slot);
+                        let end = command::run(&runner.0, &attempt).await;
+                        if attempt.end() {
+                            runner.conclude(&attempt, end, Some(held)).await;
+                        }
+                    });
+                }
+            }
+        }
+        let runner = self.clone();
+        match <[_; 1]>::try_from(handlers) {
+            Ok([(attempt, slot)]) => {
                 self.0.handlers.spawn(async move { runner.run_handler(attempt, slot).await });
             }
-            catalog::Runner::Command(_) => {
-                self.0.service.spawn(async move {
-                    let held = attempt.hold(slot);
-                    let end = command::run(&runner.0, &attempt).await;
-                    if attempt.end() {
-                        runner.conclude(&attempt, end, Some(held)).await;
+            Err(handlers) if handlers.is_empty() => {}
+            // One wake-up for all: they are handed out among the handlers' own threads.
+            Err(handlers) => {
+                self.0.handlers.spawn(async move {
+                    for (attempt, slot) in handlers {
+                        let runner = runner.clone();
+                        tokio::spawn(async move { runner.run_handler(attempt, slot).await });
                     }
                 });
             }
         }
+    }
+
+    /// Runs something short where requests run.
+    pub fn on_service(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.service.spawn(work);
     }
 
     async fn run_handler(&self, attempt: Arc<Attempt>, slot: Slot) {
