@@ -7,13 +7,17 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use foldhash::fast::RandomState;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::lanes::{StartReply, StartWaiter};
 use crate::domain::{Instance, InstanceKey, Phase};
 
 /// What images of instances that neither run nor are watched may take. Enough to answer those who ask
@@ -47,12 +51,15 @@ struct Entry {
     missed: bool,
     changes: Option<watch::Sender<Option<Arc<Instance>>>>,
     logged: Option<watch::Sender<u64>>,
+    /// Who started it and is answered when it is done.
+    held: Option<StartWaiter>,
 }
 
 impl Entry {
     fn is_watched(&self) -> bool {
         self.changes.as_ref().is_some_and(|sender| !sender.is_closed())
             || self.logged.as_ref().is_some_and(|sender| !sender.is_closed())
+            || self.held.as_ref().is_some_and(|waiter| !waiter.is_closed())
     }
 
     fn runs(&self) -> bool {
@@ -131,14 +138,21 @@ impl Images {
         true
     }
 
-    /// Shows committed images to everybody; `missed` are instances that changed without an image at hand.
-    pub fn publish(&self, batch: u64, images: &[Arc<Instance>], missed: &[u64]) {
+    /// Shows committed images to everybody; `missed` are instances that changed without an image at hand. Answers who
+    /// was held for one that is done now.
+    pub fn publish(&self, batch: u64, images: &[Arc<Instance>], missed: &[u64]) -> Vec<(StartWaiter, Arc<Instance>)> {
+        let mut answers = Vec::new();
         let mut inner = self.lock();
         for image in images {
             let entry = inner.entries.entry(image.number).or_default();
             let fresh = entry.image.replace(Arc::clone(image)).is_none();
             if let Some(sender) = &entry.changes {
                 sender.send_replace(Some(Arc::clone(image)));
+            }
+            if image.is_done()
+                && let Some(waiter) = entry.held.take()
+            {
+                answers.push((waiter, Arc::clone(image)));
             }
             if fresh {
                 inner.numbers.insert(image.id, image.number);
@@ -159,6 +173,7 @@ impl Images {
             *published = batch;
             true
         });
+        answers
     }
 
     /// Forgets instances that were deleted; who watches them sees the end.
@@ -168,6 +183,33 @@ impl Images {
             if let Some(image) = inner.entries.remove(number).and_then(|entry| entry.image) {
                 inner.numbers.remove(&image.id);
             }
+        }
+    }
+
+    /// Keeps `waiter` until the instance of `image`, just published, is done; gives it back where it is to be answered
+    /// now, because `until_done` says so or the instance is done.
+    pub fn hold(&self, image: &Instance, waiter: StartWaiter, until_done: &AtomicBool) -> Option<StartWaiter> {
+        let mut inner = self.lock();
+        if !until_done.load(Ordering::Relaxed) || image.is_done() {
+            return Some(waiter);
+        }
+        match inner.entries.get_mut(&image.number) {
+            Some(entry) => entry.held.replace(waiter),
+            // Forgotten already: nobody would find it again.
+            None => Some(waiter),
+        }
+    }
+
+    /// Answers whoever is held for the instance `id` with it as it is, and lets nobody be held any more.
+    pub fn release(&self, id: Uuid, until_done: &AtomicBool) {
+        let mut inner = self.lock();
+        // Under the lock, so that a waiter is either found here or not held.
+        until_done.store(false, Ordering::Relaxed);
+        let Some(number) = inner.numbers.get(&id).copied() else { return };
+        let Some(entry) = inner.entries.get_mut(&number) else { return };
+        if let (Some(image), Some(waiter)) = (&entry.image, entry.held.take()) {
+            // Whoever has gone needs no answer.
+            let _ = waiter.send(Ok(StartReply::Created(vec![Arc::clone(image)])));
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -42,8 +42,13 @@ pub struct StartItem {
     /// What it was checked against.
     pub catalog: Arc<Catalog>,
     /// Who waits for it.
-    pub reply: oneshot::Sender<Result<StartReply, EngineError>>,
+    pub reply: StartWaiter,
+    /// While true, whoever waits is answered when the instance is done: until then there is nothing to tell.
+    pub until_done: Option<Arc<AtomicBool>>,
 }
+
+/// Who waits for a start.
+pub type StartWaiter = oneshot::Sender<Result<StartReply, EngineError>>;
 
 /// What became of a start.
 pub enum StartReply {

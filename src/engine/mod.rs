@@ -40,7 +40,11 @@ mod work;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -192,11 +196,40 @@ impl Engine {
     /// # Errors
     /// Why it was refused; nothing was made then, unless the store did not say.
     pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
+        self.begin_one(request, key, None).await
+    }
+
+    /// Starts one instance; answers when it is done, or once `until` has resolved and it is synced to disk. One that was
+    /// started before under the same key is answered as it is.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    pub async fn start_and_wait(
+        &self,
+        request: StartRequest,
+        key: Option<IdempotencyKey>,
+        until: impl Future<Output = ()> + Send,
+    ) -> Result<Started, EngineError> {
+        self.begin_one(request, key, Some(std::pin::pin!(until))).await
+    }
+
+    async fn begin_one(
+        &self,
+        request: StartRequest,
+        key: Option<IdempotencyKey>,
+        mut until: Option<Pin<&mut (dyn Future<Output = ()> + Send)>>,
+    ) -> Result<Started, EngineError> {
         loop {
             let catalog = self.inner.catalog.load();
             let start = start::single(&catalog, &request, key.clone())?;
-            if let Some(started) = self.begin_one(start, catalog).await? {
-                return Ok(started);
+            let until = match &mut until {
+                // Only for this round: it may have to be waited for again.
+                Some(until) => Some(until.as_mut() as Pin<&mut (dyn Future<Output = ()> + Send)>),
+                None => None,
+            };
+            if let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog, until).await? {
+                let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
+                return Ok(Started { instance, replayed });
             }
         }
     }
@@ -230,7 +263,7 @@ impl Engine {
         loop {
             let catalog = self.inner.catalog.load();
             let start = start::batch(&catalog, &requests, key.clone())?;
-            if let Some(started) = self.begin(start, catalog).await? {
+            if let Some(started) = self.begin(start, catalog, None).await? {
                 return Ok(started);
             }
         }
@@ -255,28 +288,45 @@ impl Engine {
             if !of.is_done() {
                 return Err(EngineError::NotDone { status: of.status() });
             }
-            if let Some(started) = self.begin_one(start, catalog).await? {
-                return Ok(started);
+            if let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog, None).await? {
+                let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
+                return Ok(Started { instance, replayed });
             }
         }
     }
 
-    async fn begin_one(&self, start: Start, catalog: Arc<Catalog>) -> Result<Option<Started>, EngineError> {
-        let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog).await? else { return Ok(None) };
-        let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
-        Ok(Some(Started { instance, replayed }))
-    }
-
     /// Has `start` written; None if it must be checked again, because a task of it is no longer what `catalog` says.
-    async fn begin(&self, start: Start, catalog: Arc<Catalog>) -> Result<Option<StartedBatch>, EngineError> {
+    /// Where it is of one instance, answers when that is done, or once `until` has resolved.
+    async fn begin(
+        &self,
+        start: Start,
+        catalog: Arc<Catalog>,
+        until: Option<Pin<&mut (dyn Future<Output = ()> + Send)>>,
+    ) -> Result<Option<StartedBatch>, EngineError> {
         self.room_for(start.instances.len() as u64)?;
-        let (reply, answer) = oneshot::channel();
-        let item = StartItem { bytes: start::bytes(&start), start, catalog, reply };
+        let held = match (&start.instances[..], until) {
+            ([instance], Some(until)) => Some((instance.id, Arc::new(AtomicBool::new(true)), until)),
+            _ => None,
+        };
+        let until_done = held.as_ref().map(|(_, until_done, _)| Arc::clone(until_done));
+        let (reply, mut answer) = oneshot::channel();
+        let item = StartItem { bytes: start::bytes(&start), start, catalog, reply, until_done };
         if self.inner.lanes.push_start(item).is_err() {
             let pending = self.inner.state.pending.load(Ordering::Relaxed);
             return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
         }
-        match answer.await.map_err(|_| EngineError::Unavailable(None))?? {
+        let answer = match held {
+            None => answer.await,
+            Some((id, until_done, until)) => tokio::select! {
+                biased;
+                answer = &mut answer => answer,
+                () = until => {
+                    self.inner.images.release(id, &until_done);
+                    answer.await
+                }
+            },
+        };
+        match answer.map_err(|_| EngineError::Unavailable(None))?? {
             StartReply::Created(instances) => Ok(Some(StartedBatch { instances, replayed: false })),
             StartReply::Outdated => Ok(None),
             StartReply::Replayed(numbers) => {

@@ -16,7 +16,7 @@ use super::{
     feed::Feed,
     image::Commit,
     images::Images,
-    lanes::StartReply,
+    lanes::{StartReply, StartWaiter},
     pool::Slot,
     run::Runner,
     running::Running,
@@ -134,7 +134,7 @@ impl Publisher {
             self.running.insert(attempt);
         }
         let images: Vec<_> = changed.images.values().cloned().collect();
-        self.images.publish(commit.batch, &images, &changed.missed);
+        let ended = self.images.publish(commit.batch, &images, &changed.missed);
         // After them, so that no read goes back behind what was told here; before the answers, so that who follows after
         // its start is not told of it.
         self.feed.publish(&*self.store, commit.batch, &images, &changed.missed).await;
@@ -144,7 +144,7 @@ impl Publisher {
             self.images.logged(unit.attempt.number, last);
         }
 
-        self.answer_starts(starts, &changed);
+        self.answer_starts(starts, ended, &changed);
         for (item, outcome) in stops {
             self.answer_stop(item, outcome, &changed);
         }
@@ -302,11 +302,30 @@ impl Publisher {
         }
     }
 
-    /// Answers starts. To wake a request costs more from here than from its own runtime: many are answered there.
-    fn answer_starts(&self, starts: Vec<(StartItem, StartOutcome)>, changed: &Changed) {
-        let many = starts.len() > FEW;
-        let answers: Vec<_> =
-            starts.into_iter().map(|(item, outcome)| (item.reply, answer_to(outcome, changed))).collect();
+    /// Answers starts, and those that were held until now. To wake a request costs more from here than from its own
+    /// runtime: many are answered there.
+    fn answer_starts(
+        &self,
+        starts: Vec<(StartItem, StartOutcome)>,
+        ended: Vec<(StartWaiter, Arc<Instance>)>,
+        changed: &Changed,
+    ) {
+        let mut answers = Vec::with_capacity(starts.len() + ended.len());
+        answers.extend(ended.into_iter().map(|(waiter, image)| (waiter, Ok(StartReply::Created(vec![image])))));
+        for (item, outcome) in starts {
+            let made = match (&outcome, &item.until_done) {
+                (StartOutcome::Created { numbers }, Some(until_done)) if numbers.len() == 1 => {
+                    changed.images.get(&numbers[0]).map(|image| (image, until_done))
+                }
+                _ => None,
+            };
+            let waiter = match made {
+                Some((image, until_done)) => self.images.hold(image, item.reply, until_done),
+                None => Some(item.reply),
+            };
+            answers.extend(waiter.map(|waiter| (waiter, answer_to(outcome, changed))));
+        }
+        let many = answers.len() > FEW;
         let answer_all = move || {
             for (reply, answer) in answers {
                 // Whoever has gone needs none.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{InstanceKey, Json},
-    engine::{IdempotencyKey, StartRequest, Started},
+    engine::{EngineError, IdempotencyKey, StartRequest, Started},
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -55,7 +55,7 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
     }
     let request = StartRequest { task: task.into_owned(), inputs, options };
     let refused = |error| {
-        let is_options = matches!(error, crate::engine::EngineError::InvalidOptions { .. });
+        let is_options = matches!(error, EngineError::InvalidOptions { .. });
         // An option stands in the query here.
         Problem::from(error).placed(|place| match place {
             Place::Pointer(pointer) if is_options => {
@@ -72,8 +72,27 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
         call.engine().validate(&request).map_err(refused)?;
         return Ok(valid(media));
     }
-    let started = call.engine().start(request, key).await.map_err(refused)?;
+    let started = begin(call, request, key, wait).await.map_err(refused)?;
     answer(call, started, wait, media).await
+}
+
+/// Starts it, and waits for its end as long as the client would.
+async fn begin(
+    call: &Call,
+    request: StartRequest,
+    key: Option<IdempotencyKey>,
+    wait: Wait,
+) -> Result<Started, EngineError> {
+    if wait.time.is_zero() {
+        return call.engine().start(request, key).await;
+    }
+    let patience = async {
+        tokio::select! {
+            () = tokio::time::sleep(wait.time) => {}
+            () = call.app.closing() => {}
+        }
+    };
+    call.engine().start_and_wait(request, key, patience).await
 }
 
 /// `POST /v1/instances`: everything stands in the body.
@@ -92,7 +111,7 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
     let request = request(call, raw(&text)?, "", &mut faults, Unknown::Refuse)?;
     let Some(request) = request.filter(|_| faults.is_empty()) else { return Err(refusal(call, &text, faults)) };
     let refused = |error| {
-        let below = if matches!(error, crate::engine::EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
+        let below = if matches!(error, EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
         Problem::from(error).placed(|place| {
             if let Place::Pointer(pointer) = place {
                 pointer.insert_str(0, below);
@@ -103,7 +122,7 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
         call.engine().validate(&request).map_err(refused)?;
         return Ok(valid(media));
     }
-    let started = call.engine().start(request, key).await.map_err(refused)?;
+    let started = begin(call, request, key, wait).await.map_err(refused)?;
     answer(call, started, wait, media).await
 }
 
