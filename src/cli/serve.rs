@@ -32,6 +32,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
+        .worker_threads(http_threads())
         .enable_all()
         .build()
         .map_err(|error| Failure::new(FAILURE, format!("cannot start the threads of HTTP: {error}")))?;
@@ -127,4 +128,10 @@ fn announce(config: &Config, server: &Daemon) {
     text.push_str("End it with Ctrl-C.\n");
     // A terminal that is gone is no reason not to serve.
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// How many threads serve requests. One core is left to SQLite's thread and to handlers: another thread here would only
+/// take turns with them, and its wake-ups cost more than it does.
+fn http_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }

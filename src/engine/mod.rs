@@ -103,7 +103,7 @@ struct Inner {
     changes: Arc<tokio::sync::Semaphore>,
     /// Who may stop many at a time.
     sweeps: Arc<tokio::sync::Semaphore>,
-    ledger: Mutex<Option<std::thread::JoinHandle<()>>>,
+    ledger: Mutex<Option<tokio::task::JoinHandle<()>>>,
     handlers: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
@@ -390,7 +390,7 @@ impl Engine {
         let ledger = inner.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ledger) = ledger {
             // It ends by itself once nothing waits; a panic in it was reported by `failed`.
-            let _ = tokio::task::spawn_blocking(move || ledger.join()).await;
+            let _ = ledger.await;
         }
         if let Some(spawner) = &inner.spawner {
             spawner.shutdown().await;

@@ -2,10 +2,12 @@
 //! daemon end, then its instances are settled, then new work begins.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
@@ -138,7 +140,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         failing: None,
         expects_ends: false,
     };
-    let thread = spawn_ledger(ledger, &state, &lanes, &running).map_err(workers)?;
+    let ledger = spawn_ledger(ledger, &state, &lanes, &running);
     Ok(Engine {
         inner: Arc::new(Inner {
             settings,
@@ -155,35 +157,51 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             key: identity.key,
             changes: Arc::new(Semaphore::new(1)),
             sweeps: Arc::new(Semaphore::new(stops::SWEEPS)),
-            ledger: Mutex::new(Some(thread)),
+            ledger: Mutex::new(Some(ledger)),
             handlers: Mutex::new(Some(handlers)),
         }),
     })
 }
 
-/// Runs the ledger on a thread of its own: no handler and no request can keep it from committing.
+/// Runs the ledger beside the requests, whose runtime never blocks: a start then takes two switches between threads
+/// less than with a thread of the ledger's own.
 fn spawn_ledger(
     ledger: Ledger,
     state: &Arc<State>,
     lanes: &Arc<Lanes>,
     running: &Arc<Running>,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
-    let (state, lanes, running) = (Arc::clone(state), Arc::clone(lanes), Arc::clone(running));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    std::thread::Builder::new().name("ledger".into()).spawn(move || {
-        let why = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(ledger.run()))) {
+) -> tokio::task::JoinHandle<()> {
+    let mut end =
+        End { state: Arc::clone(state), lanes: Arc::clone(lanes), running: Arc::clone(running), failure: None };
+    tokio::spawn(async move {
+        // The whole of it, not only what is assigned: it is dropped when this ends.
+        let end = &mut end;
+        end.failure = match AssertUnwindSafe(ledger.run()).catch_unwind().await {
             Ok(LedgerEnd::Closed) => None,
             Ok(LedgerEnd::Fatal(error)) => Some(chain(&error)),
             Err(_) => Some("the ledger panicked".to_owned()),
         };
+    })
+}
+
+/// The end of the ledger, also where its runtime ends before it.
+struct End {
+    state: Arc<State>,
+    lanes: Arc<Lanes>,
+    running: Arc<Running>,
+    failure: Option<String>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
         // Whoever still waits is answered: nothing is written any more.
-        let work = lanes.close();
-        if let Some(why) = why {
-            state.fail(why);
+        let work = self.lanes.close();
+        if let Some(failure) = self.failure.take() {
+            self.state.fail(failure);
         }
         drop(work);
-        for attempt in running.all() {
+        for attempt in self.running.all() {
             attempt.refuse_waiters();
         }
-    })
+    }
 }

@@ -9,10 +9,12 @@ use super::{
     body,
     call::Call,
     fields::{self, Fields},
+    heavy::heavy,
     problem::{Fault, Place, Problem},
     render, reply,
     start::{self, Unknown},
 };
+use crate::engine::StartRequest;
 
 /// The most items of a batch.
 const MOST: usize = 10_000;
@@ -26,9 +28,29 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
     body::check(call, limit)?;
     call.engine().accepting()?;
     let bytes = body::read(call, limit).await?;
-    let text = body::text(&bytes)?;
     call.query(&[])?;
     let key = start::key(call)?;
+    let requests = heavy(bytes.len(), || read(call, &bytes))?;
+    let started = call.engine().start_batch(requests, key).await?;
+    let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let engine = call.engine();
+    let body = heavy(bytes.len(), || {
+        reply::json(|out| {
+            out.extend_from_slice(b"{\"instances\":");
+            render::array(out, &started.instances, |out, instance| {
+                render::summary(out, instance, engine.pending_reason(instance));
+            });
+            out.push(b'}');
+        })
+    });
+    let mut response = reply::fresh(status, Media::Json, body);
+    start::tell_replay(&mut response, started.replayed);
+    Ok(response)
+}
+
+/// The requests that a body holds.
+fn read(call: &Call, bytes: &[u8]) -> Result<Vec<StartRequest>, Problem> {
+    let text = body::text(bytes)?;
     let mut faults = Vec::new();
     let items = items(start::raw(&text)?, &mut faults);
     let mut requests = Vec::with_capacity(items.len());
@@ -50,21 +72,7 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
         faults.truncate(ENOUGH_FAULTS);
         return Err(Problem::invalid_batch(faults));
     }
-    drop(text);
-    let requests = requests.into_iter().map(|(_, request)| request).collect();
-    let started = call.engine().start_batch(requests, key).await?;
-    let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
-    let engine = call.engine();
-    let body = reply::json(|out| {
-        out.extend_from_slice(b"{\"instances\":");
-        render::array(out, &started.instances, |out, instance| {
-            render::summary(out, instance, engine.pending_reason(instance));
-        });
-        out.push(b'}');
-    });
-    let mut response = reply::fresh(status, Media::Json, body);
-    start::tell_replay(&mut response, started.replayed);
-    Ok(response)
+    Ok(requests.into_iter().map(|(_, request)| request).collect())
 }
 
 /// The item that a fault belongs to.

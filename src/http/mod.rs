@@ -21,6 +21,7 @@ mod fields;
 mod filter;
 mod follow;
 mod health;
+mod heavy;
 mod host;
 mod instances;
 mod list;
