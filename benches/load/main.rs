@@ -1,13 +1,18 @@
 //! The load benchmark: bare axum and Taskwright in turn, in one run, on one machine.
 //!
 //! `cargo bench --bench load` prints one table. Both servers are processes of their own, get the same bytes from the
-//! same client, and take turns in every round, so that a noisy machine disturbs both alike. `-- --idle` reports what
-//! the daemon costs when it has nothing to do. The client shares the machine's cores with the server it measures.
+//! same client, and take turns in every round, so that a noisy machine disturbs both alike. The client shares the
+//! machine's cores with the server it measures. Options measure other things in place of the table: `-- --idle` what
+//! the daemon costs when it has nothing to do, `-- --commands` commands against a bare loop, `-- --progress` what
+//! reports of handlers cost, `-- --million` a store of a million instances, `-- --inputs` what large inputs write;
+//! `-- --all` everything. Where there is a floor, it stands beside the figure.
 
 mod bare;
 mod client;
+mod commands;
 mod daemon;
 mod disk;
+mod floor;
 mod idle;
 mod load;
 mod table;
@@ -26,9 +31,15 @@ struct Options {
     /// Take short measurements and few rounds: for a look, not for a figure to publish.
     #[arg(long)]
     quick: bool,
+    /// Measure everything.
+    #[arg(long)]
+    all: bool,
     /// Report memory, wake-ups and start-up time of an idle daemon instead.
     #[arg(long)]
     idle: bool,
+    /// Measure commands against a bare loop of the same program instead.
+    #[arg(long)]
+    commands: bool,
     /// Connection counts, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: Vec<u16>,
@@ -64,10 +75,8 @@ fn main() -> ExitCode {
         // `cargo test --benches` runs this without `--bench`; a measurement of a debug build would only mislead.
         println!("nothing measured: run it with `cargo bench --bench load`");
         Ok(())
-    } else if options.idle {
-        idle::report()
     } else {
-        compare(&options)
+        measure(&options)
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,6 +85,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the options ask for: the comparison, if nothing else.
+fn measure(options: &Options) -> Result<(), Failure> {
+    let chosen = [options.idle, options.commands];
+    if options.all || !chosen.contains(&true) {
+        compare(options)?;
+    }
+    if options.all || options.idle {
+        idle::report()?;
+    }
+    if options.all || options.commands {
+        commands::report(options.quick)?;
+    }
+    Ok(())
 }
 
 fn compare(options: &Options) -> Result<(), Failure> {
