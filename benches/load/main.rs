@@ -13,8 +13,10 @@ mod commands;
 mod daemon;
 mod disk;
 mod floor;
+mod handlers;
 mod idle;
 mod load;
+mod progress;
 mod table;
 
 use std::{error::Error, process::ExitCode, time::Duration};
@@ -40,6 +42,9 @@ struct Options {
     /// Measure commands against a bare loop of the same program instead.
     #[arg(long)]
     commands: bool,
+    /// Measure what the progress reports of handlers cost instead.
+    #[arg(long)]
+    progress: bool,
     /// Connection counts, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: Vec<u16>,
@@ -58,6 +63,9 @@ struct Options {
     /// Be the bare axum server: the benchmark starts itself again with this.
     #[arg(long, hide = true)]
     serve_bare: bool,
+    /// Be the application with handlers, on this store.
+    #[arg(long, hide = true)]
+    serve_handlers: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -71,6 +79,8 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let outcome = if options.serve_bare {
         bare::serve()
+    } else if let Some(store) = &options.serve_handlers {
+        handlers::serve(store)
     } else if !options.bench {
         // `cargo test --benches` runs this without `--bench`; a measurement of a debug build would only mislead.
         println!("nothing measured: run it with `cargo bench --bench load`");
@@ -89,7 +99,7 @@ fn main() -> ExitCode {
 
 /// What the options ask for: the comparison, if nothing else.
 fn measure(options: &Options) -> Result<(), Failure> {
-    let chosen = [options.idle, options.commands];
+    let chosen = [options.idle, options.commands, options.progress];
     if options.all || !chosen.contains(&true) {
         compare(options)?;
     }
@@ -98,6 +108,9 @@ fn measure(options: &Options) -> Result<(), Failure> {
     }
     if options.all || options.commands {
         commands::report(options.quick)?;
+    }
+    if options.all || options.progress {
+        progress::report(options.quick)?;
     }
     Ok(())
 }
