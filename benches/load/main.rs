@@ -15,6 +15,7 @@ mod disk;
 mod floor;
 mod handlers;
 mod idle;
+mod inputs;
 mod load;
 mod progress;
 mod table;
@@ -45,6 +46,9 @@ struct Options {
     /// Measure what the progress reports of handlers cost instead.
     #[arg(long)]
     progress: bool,
+    /// Measure what instances with large inputs write to the store's log instead.
+    #[arg(long)]
+    inputs: bool,
     /// Connection counts, comma-separated.
     #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: Vec<u16>,
@@ -99,7 +103,7 @@ fn main() -> ExitCode {
 
 /// What the options ask for: the comparison, if nothing else.
 fn measure(options: &Options) -> Result<(), Failure> {
-    let chosen = [options.idle, options.commands, options.progress];
+    let chosen = [options.idle, options.commands, options.progress, options.inputs];
     if options.all || !chosen.contains(&true) {
         compare(options)?;
     }
@@ -111,6 +115,9 @@ fn measure(options: &Options) -> Result<(), Failure> {
     }
     if options.all || options.progress {
         progress::report(options.quick)?;
+    }
+    if options.all || options.inputs {
+        inputs::report(options.quick)?;
     }
     Ok(())
 }
