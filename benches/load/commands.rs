@@ -18,13 +18,11 @@ const PROGRAM: &str = "/bin/true";
 const FLOOR: f64 = 0.5;
 
 /// Prints the report to standard output.
-pub(crate) fn report(quick: bool) -> Result<(), Failure> {
-    let length = Duration::from_secs(if quick { 1 } else { 3 });
-    let rounds = if quick { 3 } else { 5 };
+pub(crate) fn report(length: Duration, rounds: u8) -> Result<(), Failure> {
     // As many as the daemon runs by default, and more than there are cores.
     let mut slots = vec![2 * std::thread::available_parallelism()?.get(), 8];
     slots.dedup();
-    println!("\ncommands: {PROGRAM} in turn, medians of {rounds} rounds of {} s", length.as_secs());
+    println!("\ncommands: {PROGRAM} in turn, medians of {rounds} rounds of {} s", length.as_secs_f64());
     for slots in slots {
         let daemon = Daemon::configured(&format!(
             "[worker]\ncommand_slots = {slots}\n\n[[tasks]]\nname = \"true\"\ncommand = [\"{PROGRAM}\"]\n"

@@ -152,10 +152,10 @@ pub(crate) fn store(folder: &Path) -> PathBuf {
     folder.join("taskwright.db")
 }
 
-/// Fails unless `taskwright fsck` finds nothing wrong with the store.
-pub(crate) fn fsck(store: &Path) -> Result<(), Failure> {
-    let url = format!("sqlite://{}", store.display());
-    let fsck = Command::new(BINARY).args(["fsck", "--database", &url]).stdin(Stdio::null()).output()?;
+/// Fails unless `taskwright fsck` finds nothing wrong with the store in the folder of a daemon.
+pub(crate) fn fsck(folder: &Path) -> Result<(), Failure> {
+    let config = folder.join("config.toml");
+    let fsck = Command::new(BINARY).args(["fsck", "--config"]).arg(config).stdin(Stdio::null()).output()?;
     if !fsck.status.success() {
         let said = String::from_utf8_lossy(&fsck.stdout) + String::from_utf8_lossy(&fsck.stderr);
         return Err(format!("fsck of the store: {}\n{}", fsck.status, said.get(..2000).unwrap_or(&said)).into());

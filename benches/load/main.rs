@@ -17,6 +17,7 @@ mod handlers;
 mod idle;
 mod inputs;
 mod load;
+mod million;
 mod progress;
 mod table;
 
@@ -46,6 +47,9 @@ struct Options {
     /// Measure what the progress reports of handlers cost instead.
     #[arg(long)]
     progress: bool,
+    /// Measure requests to a store of a million done instances against one of a thousand instead.
+    #[arg(long)]
+    million: bool,
     /// Measure what instances with large inputs write to the store's log instead.
     #[arg(long)]
     inputs: bool,
@@ -55,7 +59,7 @@ struct Options {
     /// How long one measurement lasts, in seconds.
     #[arg(long, value_parser = seconds)]
     seconds: Option<Duration>,
-    /// How often bare axum and Taskwright take turns.
+    /// How often what is compared takes turns.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: Option<u8>,
     /// Handlers that may run at once in the daemon (`worker.local_slots`).
@@ -70,6 +74,17 @@ struct Options {
     /// Be the application with handlers, on this store.
     #[arg(long, hide = true)]
     serve_handlers: Option<String>,
+}
+
+impl Options {
+    /// How long one measurement lasts, in seconds, where it is not said.
+    fn length(&self, quick: f64, full: f64) -> Duration {
+        self.seconds.unwrap_or(Duration::from_secs_f64(if self.quick { quick } else { full }))
+    }
+
+    fn rounds(&self) -> u8 {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -103,7 +118,7 @@ fn main() -> ExitCode {
 
 /// What the options ask for: the comparison, if nothing else.
 fn measure(options: &Options) -> Result<(), Failure> {
-    let chosen = [options.idle, options.commands, options.progress, options.inputs];
+    let chosen = [options.idle, options.commands, options.progress, options.million, options.inputs];
     if options.all || !chosen.contains(&true) {
         compare(options)?;
     }
@@ -111,10 +126,13 @@ fn measure(options: &Options) -> Result<(), Failure> {
         idle::report()?;
     }
     if options.all || options.commands {
-        commands::report(options.quick)?;
+        commands::report(options.length(1.0, 3.0), options.rounds())?;
     }
     if options.all || options.progress {
-        progress::report(options.quick)?;
+        progress::report(options.length(3.0, 10.0))?;
+    }
+    if options.all || options.million {
+        million::report(options.quick)?;
     }
     if options.all || options.inputs {
         inputs::report(options.quick)?;
@@ -123,8 +141,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
 }
 
 fn compare(options: &Options) -> Result<(), Failure> {
-    let length = options.seconds.unwrap_or(Duration::from_secs_f64(if options.quick { 0.5 } else { 2.0 }));
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    let (length, rounds) = (options.length(0.5, 2.0), options.rounds());
     // Whatever else runs here takes from both servers, but not evenly: the table says how much there was.
     let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let bare = bare::BareServer::start()?;

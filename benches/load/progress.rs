@@ -32,9 +32,8 @@ struct Cost {
 }
 
 /// Prints the report to standard output.
-pub(crate) fn report(quick: bool) -> Result<(), Failure> {
-    let length = Duration::from_secs(if quick { 3 } else { 10 });
-    println!("\nprogress: set_progress from handlers, over {} s", length.as_secs());
+pub(crate) fn report(length: Duration) -> Result<(), Failure> {
+    println!("\nprogress: set_progress from handlers, over {} s", length.as_secs_f64());
     let fast = measure(1, length, 10, 1000, true)?;
     println!("one handler makes {} calls/s and keeps {:.2} cores busy", thousands(fast.calls), fast.cores);
     floor::at_least("one handler, set_progress", fast.calls, 100_000.0, "calls/s");
