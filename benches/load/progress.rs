@@ -17,9 +17,13 @@ use crate::{
     table::thousands,
 };
 
-/// From the start of the handlers to the measurement, and from there to their end.
-const MARGIN: Duration = Duration::from_millis(500);
+/// From the start of the last handler to the measurement.
+const BEFORE: Duration = Duration::from_millis(500);
+/// From there to the end of that handler: the first began earlier, and must not end before.
+const AFTER: Duration = Duration::from_secs(2);
 const HANDLERS: u32 = 200;
+const COMMITS: &str = "taskwright_store_commits_total";
+const RUNNING: &str = "taskwright_local_running";
 
 /// What happened in the time of one measurement.
 struct Cost {
@@ -54,21 +58,24 @@ fn measure(handlers: u32, length: Duration, tick_ms: u64, calls: u32, reports: b
     eprintln!("progress: {handlers} handlers, {calls} calls every {tick_ms} ms, reports: {reports}");
     let application = Handlers::start()?;
     let mut caller = Caller::open(application.address)?;
-    let whole = length + 2 * MARGIN;
+    let whole = BEFORE + length + AFTER;
     let ticks = u32::try_from(whole.as_millis() / u128::from(tick_ms))?;
     let pace = serde_json::to_string(&Pace { ticks, tick_ms, calls, reports })?;
     let start = format!(r#"{{"task_id":"report","inputs":{pace}}}"#);
     for _ in 0..handlers {
         caller.post("/v1/instances", &start)?;
     }
-    sleep(MARGIN);
-    let (began, cpu, commits) = (Instant::now(), cpu_time(application.pid())?, store_commits(&mut caller)?);
+    sleep(BEFORE);
+    let (began, cpu, commits) = (Instant::now(), cpu_time(application.pid())?, metric(&mut caller, COMMITS)?);
     sleep(length);
     let (took, cpu, commits) = (
         began.elapsed().as_secs_f64(),
         (cpu_time(application.pid())? - cpu).as_secs_f64(),
-        store_commits(&mut caller)? - commits,
+        metric(&mut caller, COMMITS)? - commits,
     );
+    if metric(&mut caller, RUNNING)? != u64::from(handlers) {
+        return Err("not all handlers ran from the start of the measurement to its end".into());
+    }
     settle(application.address)?;
     let done = output(&caller.get("/v1/instances/1")?)?;
     // A window may hold one more than its length in periods.
@@ -79,10 +86,10 @@ fn measure(handlers: u32, length: Duration, tick_ms: u64, calls: u32, reports: b
     })
 }
 
-fn store_commits(caller: &mut Caller) -> Result<u64, Failure> {
+fn metric(caller: &mut Caller, name: &str) -> Result<u64, Failure> {
     let metrics = caller.get("/metrics")?;
-    let value = metrics.lines().find_map(|line| line.strip_prefix("taskwright_store_commits_total "));
-    Ok(value.ok_or("no count of commits among the metrics")?.trim().parse()?)
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.ok_or_else(|| format!("no {name} among the metrics"))?.trim().parse()?)
 }
 
 fn output(instance: &str) -> Result<Done, Failure> {
