@@ -13,7 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    runtime::Builder,
+    runtime::{Builder, Runtime},
     task::LocalSet,
 };
 
@@ -181,6 +181,44 @@ impl Connection {
             Some(text) if !body.contains(text) => Err(format!("expected {text} in the reply, got: {body}").into()),
             _ => Ok(body),
         }
+    }
+}
+
+/// A connection for calls one after another, without a runtime around it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    runtime: Runtime,
+    connection: Connection,
+    to: SocketAddr,
+}
+
+impl Caller {
+    /// Connects.
+    pub(crate) fn open(to: SocketAddr) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let connection = runtime.block_on(Connection::open(to))?;
+        Ok(Caller { runtime, connection, to })
+    }
+
+    /// How long one exchange takes.
+    pub(crate) fn time(&mut self, request: Request<'_>) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        self.runtime.block_on(self.connection.exchange(request.bytes, request.status, request.contains))?;
+        Ok(began.elapsed())
+    }
+
+    /// The body that GET answers with 200.
+    pub(crate) fn get(&mut self, path: &str) -> Result<String, Failure> {
+        self.exchange(&get(self.to, path), 200)
+    }
+
+    /// The body that POST answers with 201.
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> Result<String, Failure> {
+        self.exchange(&post(self.to, path, body), 201)
+    }
+
+    fn exchange(&mut self, request: &[u8], status: u16) -> Result<String, Failure> {
+        Ok(self.runtime.block_on(self.connection.exchange(request, status, None))?.to_owned())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -24,6 +24,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Daemon {
     child: Child,
     folder: TempDir,
+    /// What its configuration holds beside address, store and token.
+    settings: String,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// From exec to the first 200 of `/readyz`.
@@ -33,21 +35,25 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it on an empty store and waits until it is ready.
     pub(crate) fn start(slots: u32) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("load-").tempdir_in(WORKING_DISK)?;
-        Self::start_in(folder, slots)
+        Self::configured(&format!("[worker]\nlocal_slots = {slots}\n"))
     }
 
-    fn start_in(folder: TempDir, slots: u32) -> Result<Self, Failure> {
+    /// The same with these tables in its configuration.
+    pub(crate) fn configured(settings: &str) -> Result<Self, Failure> {
+        Self::start_in(folder()?, settings.to_owned())
+    }
+
+    /// The same on the store in this folder.
+    pub(crate) fn start_in(folder: TempDir, settings: String) -> Result<Self, Failure> {
         // The port is free until the daemon takes it; another process that is quicker makes the start fail, loudly.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let config = folder.path().join("config.toml");
-        let database = folder.path().join("taskwright.db");
         std::fs::write(
             &config,
             format!(
-                "[server]\nlisten = \"{address}\"\n\n[database]\nurl = \"sqlite://{}\"\n\n[worker]\nlocal_slots = {slots}\n\n\
-                 [[tokens]]\nname = \"bench\"\nsha256 = \"{}\"\nscopes = [\"run\"]\n",
-                database.display(),
+                "[server]\nlisten = \"{address}\"\n\n[database]\nurl = \"sqlite://{}\"\n\n\
+                 [[tokens]]\nname = \"bench\"\nsha256 = \"{}\"\nscopes = [\"run\"]\n\n{settings}",
+                store(folder.path()).display(),
                 token_hash()
             ),
         )?;
@@ -60,7 +66,7 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut daemon = Daemon { child, folder, address, ready_after: Duration::ZERO };
+        let mut daemon = Daemon { child, folder, settings, address, ready_after: Duration::ZERO };
         while !matches!(request(address, "/readyz"), Ok(reply) if reply.starts_with("HTTP/1.1 200")) {
             if let Some(status) = daemon.child.try_wait()? {
                 return Err(format!("the daemon ended at its start: {status}\n{}", daemon.log()).into());
@@ -75,8 +81,9 @@ impl Daemon {
     }
 
     /// Stops it and starts it again on the same store.
-    pub(crate) fn restart(self, slots: u32) -> Result<Self, Failure> {
-        Self::start_in(self.shut_down()?, slots)
+    pub(crate) fn restart(self) -> Result<Self, Failure> {
+        let settings = self.settings.clone();
+        Self::start_in(self.shut_down()?, settings)
     }
 
     /// Ends it as an operator would and removes its store.
@@ -85,7 +92,8 @@ impl Daemon {
         Ok(())
     }
 
-    fn shut_down(mut self) -> Result<TempDir, Failure> {
+    /// Ends it and keeps its store.
+    pub(crate) fn shut_down(mut self) -> Result<TempDir, Failure> {
         let status = signal("TERM", self.child.id())?;
         if !status.success() {
             return Err("the daemon was gone before it was stopped".into());
@@ -132,6 +140,27 @@ impl Drop for Daemon {
             let _ = self.child.wait();
         }
     }
+}
+
+/// A folder on the working disk.
+pub(crate) fn folder() -> Result<TempDir, Failure> {
+    Ok(tempfile::Builder::new().prefix("load-").tempdir_in(WORKING_DISK)?)
+}
+
+/// The store in the folder of a daemon.
+pub(crate) fn store(folder: &Path) -> PathBuf {
+    folder.join("taskwright.db")
+}
+
+/// Fails unless `taskwright fsck` finds nothing wrong with the store in the folder of a daemon.
+pub(crate) fn fsck(folder: &Path) -> Result<(), Failure> {
+    let config = folder.join("config.toml");
+    let fsck = Command::new(BINARY).args(["fsck", "--config"]).arg(config).stdin(Stdio::null()).output()?;
+    if !fsck.status.success() {
+        let said = String::from_utf8_lossy(&fsck.stdout) + String::from_utf8_lossy(&fsck.stderr);
+        return Err(format!("fsck of the store: {}\n{}", fsck.status, said.get(..2000).unwrap_or(&said)).into());
+    }
+    Ok(())
 }
 
 /// The hash of the client's token, as the configuration has it.

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Failure,
     daemon::{Daemon, signal},
+    table::millis,
 };
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ pub(crate) fn report() -> Result<(), Failure> {
     println!("ready after {:.1} ms on a new store", millis(daemon.ready_after));
     let mut times = Vec::new();
     for _ in 0..RESTARTS {
-        daemon = daemon.restart(SLOTS)?;
+        daemon = daemon.restart()?;
         times.push(daemon.ready_after);
     }
     times.sort_unstable();
@@ -54,10 +55,6 @@ pub(crate) fn report() -> Result<(), Failure> {
         None => println!("system calls: strace is not here (apt-get install strace)"),
     }
     daemon.stop()
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 /// The process and its descendants, with their names.

@@ -77,7 +77,7 @@ fn requests(sample: &Sample) -> u32 {
 }
 
 /// Waits until no instance is pending or running, and makes sure that none failed: then every one is `completed`.
-fn settle(daemon: SocketAddr) -> Result<Instant, Failure> {
+pub(crate) fn settle(daemon: SocketAddr) -> Result<Instant, Failure> {
     const NONE: &str = r#""instances":[]"#;
     let live = client::get(daemon, "/v1/instances?status=pending,running&limit=1");
     let lost = client::get(daemon, "/v1/instances?status=failed,cancelled&limit=1");

@@ -27,7 +27,8 @@ impl Group {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {
@@ -108,7 +109,8 @@ fn line(group: &Group, what: &str, rate: impl Fn(&Round) -> f64, sample: Option<
     );
 }
 
-fn millis(time: Duration) -> f64 {
+/// In milliseconds.
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -116,7 +118,8 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn thousands(rate: f64) -> String {
+/// A whole number with commas.
+pub(crate) fn thousands(rate: f64) -> String {
     let digits = format!("{rate:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
