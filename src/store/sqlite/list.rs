@@ -62,7 +62,9 @@ impl Select {
         let arms = arms(query);
         if arms.is_empty() {
             self.arm(query, None)?;
-            self.sql.push_str(" ORDER BY i.number DESC LIMIT ?");
+            // Where a label with a value leads, its own index is in this order; SQLite would sort all that match.
+            let lead = query.labels.iter().any(|label| label.value.is_some());
+            self.sql.push_str(if lead { " ORDER BY l.number DESC LIMIT ?" } else { " ORDER BY i.number DESC LIMIT ?" });
             return self.arguments.add_count(limit);
         }
         // One walk along the index for each status, merged.
