@@ -222,11 +222,8 @@ impl Engine {
         loop {
             let catalog = self.inner.catalog.load();
             let start = start::single(&catalog, &request, key.clone())?;
-            let until = match &mut until {
-                // Only for this round: it may have to be waited for again.
-                Some(until) => Some(until.as_mut() as Pin<&mut (dyn Future<Output = ()> + Send)>),
-                None => None,
-            };
+            // Only for this round: it may have to be waited for again.
+            let until = until.as_mut().map(|until| until.as_mut() as Pin<&mut (dyn Future<Output = ()> + Send)>);
             if let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog, until).await? {
                 let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
                 return Ok(Started { instance, replayed });
