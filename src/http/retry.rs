@@ -46,5 +46,6 @@ pub async fn retry(call: &mut Call) -> Result<Response, Problem> {
             }
         })
     })?;
-    start::answer(call, started, wait, media).await
+    let started = start::settle(call, started, wait).await?;
+    start::answer(call, started, wait, media)
 }

@@ -72,8 +72,12 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
         call.engine().validate(&request).map_err(refused)?;
         return Ok(valid(media));
     }
-    let started = begin(call, request, key, wait).await.map_err(refused)?;
-    answer(call, started, wait, media).await
+    let mut started = begin(call, request, key, wait).await.map_err(refused)?;
+    if started.replayed {
+        // It was not started here, so nobody has waited for it yet.
+        started = settle(call, started, wait).await?;
+    }
+    answer(call, started, wait, media)
 }
 
 /// Starts it, and waits for its end as long as the client would.
@@ -122,8 +126,12 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
         call.engine().validate(&request).map_err(refused)?;
         return Ok(valid(media));
     }
-    let started = begin(call, request, key, wait).await.map_err(refused)?;
-    answer(call, started, wait, media).await
+    let mut started = begin(call, request, key, wait).await.map_err(refused)?;
+    if started.replayed {
+        // It was not started here, so nobody has waited for it yet.
+        started = settle(call, started, wait).await?;
+    }
+    answer(call, started, wait, media)
 }
 
 /// A start whose inputs are no object, and nothing else is wrong, is refused for its inputs.
@@ -223,12 +231,18 @@ fn valid(media: Media) -> Response {
     reply::fresh(StatusCode::OK, media, body)
 }
 
-/// Answers a start: the instance as committed, or as it is when the wait is over.
-pub async fn answer(call: &Call, started: Started, wait: Wait, media: Media) -> Result<Response, Problem> {
-    let Started { mut instance, replayed } = started;
-    if !wait.time.is_zero() && !instance.is_done() {
-        instance = call.settled(InstanceKey::Id(instance.id), wait.time).await?;
+/// The same start with its instance once that is done, or as it is when the wait is over.
+pub async fn settle(call: &Call, started: Started, wait: Wait) -> Result<Started, Problem> {
+    if wait.time.is_zero() || started.instance.is_done() {
+        return Ok(started);
     }
+    let instance = call.settled(InstanceKey::Id(started.instance.id), wait.time).await?;
+    Ok(Started { instance, ..started })
+}
+
+/// Answers a start.
+pub fn answer(call: &Call, started: Started, wait: Wait, media: Media) -> Result<Response, Problem> {
+    let Started { instance, replayed } = started;
     let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
     let mut response = match media {
         Media::Text => reply::fresh(status, Media::Text, format!("{}\n", instance.id)),
