@@ -1,9 +1,7 @@
 //! The yardstick: axum that parses JSON, answers JSON and stores nothing, in a process of its own.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
+    net::Ipv4Addr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -12,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    again::{self, Again},
+};
 
 #[derive(Deserialize)]
 struct Start {
@@ -60,54 +61,18 @@ async fn start(Json(start): Json<Start>) -> (StatusCode, Json<Started>) {
     (StatusCode::CREATED, Json(started))
 }
 
-/// Serves until standard input closes, which it does when the benchmark ends, however it ends.
+/// Serves until the benchmark ends.
 pub(crate) fn serve() -> Result<(), Failure> {
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+    again::end_with_the_benchmark();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        println!("{}", listener.local_addr()?);
-        std::io::stdout().flush()?;
+        again::tell(listener.local_addr()?)?;
         axum::serve(listener, Router::new().route("/v1/instances", post(start))).await?;
         Ok(())
     })
 }
 
-/// The bare server as a child process.
-#[derive(Debug)]
-pub(crate) struct BareServer {
-    child: Child,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-}
-
-impl BareServer {
-    /// Starts this benchmark again as the bare server.
-    pub(crate) fn start() -> Result<Self, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("--serve-bare")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        let address = line.trim().parse().map_err(|_| "the bare server did not say where it listens")?;
-        Ok(BareServer { child, address })
-    }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for BareServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts this benchmark again as the bare server.
+pub(crate) fn start_server() -> Result<Again, Failure> {
+    Again::start(["--serve-bare"])
 }

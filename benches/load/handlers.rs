@@ -1,10 +1,9 @@
 //! Handlers that report their progress, in a process of their own: an application with the task server inside.
 
 use std::{
+    ffi::OsStr,
     hint::black_box,
-    io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
-    process::{Child, Command, Stdio},
+    net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,11 @@ use taskwright::{Server, TaskController, TaskError};
 use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{Failure, daemon};
+use crate::{
+    Failure,
+    again::{self, Again},
+    daemon,
+};
 
 /// What one handler does: so many calls at each tick.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -59,17 +62,13 @@ async fn report_progress(pace: Pace, task: TaskController) -> Result<Done, TaskE
     Ok(Done { calls, seconds: began.elapsed().as_secs_f64() })
 }
 
-/// Serves until standard input closes, which it does when the benchmark ends, however it ends.
+/// Serves until the benchmark ends.
 pub(crate) fn serve(store: &str) -> Result<(), Failure> {
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+    again::end_with_the_benchmark();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let server = Server::at(store).register_fn("report", report_progress);
         let tasks = server.listen((Ipv4Addr::LOCALHOST, 0).into()).start().await?;
-        println!("{}", tasks.address().ok_or("the server does not listen")?);
-        std::io::stdout().flush()?;
+        again::tell(tasks.address().ok_or("the server does not listen")?)?;
         std::future::pending().await
     })
 }
@@ -77,40 +76,17 @@ pub(crate) fn serve(store: &str) -> Result<(), Failure> {
 /// The application as a child process.
 #[derive(Debug)]
 pub(crate) struct Handlers {
-    child: Child,
+    /// The process; dropped before its folder.
+    pub(crate) server: Again,
     /// Removed with it.
     _folder: TempDir,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
 }
 
 impl Handlers {
     /// Starts this benchmark again as the application, on an empty store.
     pub(crate) fn start() -> Result<Self, Failure> {
         let folder = daemon::folder()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("--serve-handlers")
-            .arg(daemon::store(folder.path()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        let address = line.trim().parse().map_err(|_| "the application did not say where it listens")?;
-        Ok(Handlers { child, _folder: folder, address })
-    }
-
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Handlers {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let server = Again::start([OsStr::new("--serve-handlers"), daemon::store(folder.path()).as_os_str()])?;
+        Ok(Handlers { server, _folder: folder })
     }
 }

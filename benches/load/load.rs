@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Failure,
-    bare::BareServer,
+    again::Again,
     client::{self, Connection, Request, Sample},
     daemon::{self, Daemon},
     disk,
@@ -39,7 +39,7 @@ pub(crate) struct Round {
 
 /// Measures one round; `warm_up` sends some requests to each before, which are not counted.
 pub(crate) fn round(
-    bare: &BareServer,
+    bare: &Again,
     daemon: &Daemon,
     connections: u16,
     length: Duration,

@@ -7,6 +7,7 @@
 //! reports of handlers cost, `-- --million` a store of a million instances, `-- --inputs` what large inputs write;
 //! `-- --all` everything. Where there is a floor, it stands beside the figure.
 
+mod again;
 mod bare;
 mod client;
 mod commands;
@@ -144,7 +145,7 @@ fn compare(options: &Options) -> Result<(), Failure> {
     let (length, rounds) = (options.length(0.5, 2.0), options.rounds());
     // Whatever else runs here takes from both servers, but not evenly: the table says how much there was.
     let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let bare = bare::BareServer::start()?;
+    let bare = bare::start_server()?;
     let mut groups = Vec::new();
     let mut facts = None;
     for &connections in &options.connections {

@@ -57,7 +57,7 @@ pub(crate) fn report(length: Duration) -> Result<(), Failure> {
 fn measure(handlers: u32, length: Duration, tick_ms: u64, calls: u32, reports: bool) -> Result<Cost, Failure> {
     eprintln!("progress: {handlers} handlers, {calls} calls every {tick_ms} ms, reports: {reports}");
     let application = Handlers::start()?;
-    let mut caller = Caller::open(application.address)?;
+    let mut caller = Caller::open(application.server.address)?;
     let whole = BEFORE + length + AFTER;
     let ticks = u32::try_from(whole.as_millis() / u128::from(tick_ms))?;
     let pace = serde_json::to_string(&Pace { ticks, tick_ms, calls, reports })?;
@@ -66,17 +66,17 @@ fn measure(handlers: u32, length: Duration, tick_ms: u64, calls: u32, reports: b
         caller.post("/v1/instances", &start)?;
     }
     sleep(BEFORE);
-    let (began, cpu, commits) = (Instant::now(), cpu_time(application.pid())?, metric(&mut caller, COMMITS)?);
+    let (began, cpu, commits) = (Instant::now(), cpu_time(application.server.pid())?, metric(&mut caller, COMMITS)?);
     sleep(length);
     let (took, cpu, commits) = (
         began.elapsed().as_secs_f64(),
-        (cpu_time(application.pid())? - cpu).as_secs_f64(),
+        (cpu_time(application.server.pid())? - cpu).as_secs_f64(),
         metric(&mut caller, COMMITS)? - commits,
     );
     if metric(&mut caller, RUNNING)? != u64::from(handlers) {
         return Err("not all handlers ran from the start of the measurement to its end".into());
     }
-    settle(application.address)?;
+    settle(application.server.address)?;
     let done = output(&caller.get("/v1/instances/1")?)?;
     // A window may hold one more than its length in periods.
     Ok(Cost {

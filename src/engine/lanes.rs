@@ -272,7 +272,7 @@ impl Lanes {
     /// Puts the end of an attempt in line.
     pub fn push_finish(&self, item: FinishItem) {
         let mut inner = self.lock();
-        // To wake the ledger's thread costs more than the end itself: one that may wait, waits until it looks.
+        // To wake the ledger from another runtime costs more than the end itself: one that may wait, waits until it looks.
         let looked_at = inner.next_look.is_some_and(|look| look <= item.since + PATIENCE);
         let may_sleep = item.patient && looked_at && inner.finishes.len() < MOST_PATIENT;
         inner.urgent += usize::from(!item.patient);

@@ -1,7 +1,7 @@
 //! Runs instances: the ledger, the pool, one attempt, the committed images, recovery.
 //!
-//! In reading order: a [`request`] is checked against the [`catalog`] (`start`), stands in a lane
-//! (`lanes`), is written by the `ledger` (`work`, `image`, `publish`), claimed when the `pool` has a
+//! In reading order: a [`request`] (`starts`) is checked against the [`catalog`] (`start`), stands in a
+//! lane (`lanes`), is written by the `ledger` (`work`, `image`, `publish`), claimed when the `pool` has a
 //! slot, and run (`run`, `command`, `attempt`). What clients see is in `images`, committed only.
 
 pub mod attempt;
@@ -32,6 +32,7 @@ pub mod schema;
 pub mod scratch;
 pub mod settings;
 pub mod start;
+mod starts;
 pub mod state;
 mod stops;
 pub mod token;
@@ -40,15 +41,9 @@ mod work;
 
 use std::{
     path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-use tokio::sync::oneshot;
 
 pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
 pub use command_task::InvalidCommand;
@@ -60,11 +55,10 @@ pub use settings::Settings;
 pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
-    domain::{Definition, FieldError, Instance, InstanceKey, Json},
+    domain::{Definition, InstanceKey},
     process::Spawner,
-    store::{Start, Store, StoreError},
+    store::{Store, StoreError},
 };
-use lanes::{StartItem, StartReply};
 
 /// What an engine is opened with.
 pub struct Parts {
@@ -150,8 +144,6 @@ impl Engine {
         open::open(parts).await
     }
 
-    // --- definitions
-
     /// The definitions, by id.
     pub fn definitions(&self) -> Vec<Arc<Definition>> {
         self.inner.catalog.load().iter().map(|task| Arc::clone(&task.definition)).collect()
@@ -163,182 +155,6 @@ impl Engine {
     /// [`EngineError::UnknownTask`].
     pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
         self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
-    }
-
-    // --- starts
-
-    /// Whether a start would be taken at all: asked before a body is parsed.
-    ///
-    /// # Errors
-    /// Why not: draining, no store, or no room.
-    pub fn accepting(&self) -> Result<(), EngineError> {
-        self.room_for(1)
-    }
-
-    fn room_for(&self, rows: u64) -> Result<(), EngineError> {
-        let inner = &self.inner;
-        if inner.state.is_draining() {
-            return Err(EngineError::Draining);
-        }
-        if inner.state.has_failed() {
-            return Err(EngineError::Unavailable(None));
-        }
-        let limit = inner.settings.pending;
-        let pending = inner.state.pending.load(Ordering::Relaxed) + inner.lanes.start_rows() as u64;
-        if pending + rows > limit || !inner.lanes.has_room() {
-            return Err(EngineError::QueueFull { pending, limit });
-        }
-        Ok(())
-    }
-
-    /// Starts one instance; answers when it is synced to disk.
-    ///
-    /// # Errors
-    /// Why it was refused; nothing was made then, unless the store did not say.
-    pub async fn start(&self, request: StartRequest, key: Option<IdempotencyKey>) -> Result<Started, EngineError> {
-        self.begin_one(request, key, None).await
-    }
-
-    /// Starts one instance; answers when it is done, or once `until` has resolved and it is synced to disk. One that was
-    /// started before under the same key is answered as it is.
-    ///
-    /// # Errors
-    /// As for [`Engine::start`].
-    pub async fn start_and_wait(
-        &self,
-        request: StartRequest,
-        key: Option<IdempotencyKey>,
-        until: impl Future<Output = ()> + Send,
-    ) -> Result<Started, EngineError> {
-        self.begin_one(request, key, Some(std::pin::pin!(until))).await
-    }
-
-    async fn begin_one(
-        &self,
-        request: StartRequest,
-        key: Option<IdempotencyKey>,
-        mut until: Option<Pin<&mut (dyn Future<Output = ()> + Send)>>,
-    ) -> Result<Started, EngineError> {
-        loop {
-            let catalog = self.inner.catalog.load();
-            let start = start::single(&catalog, &request, key.clone())?;
-            // Only for this round: it may have to be waited for again.
-            let until = until.as_mut().map(|until| until.as_mut() as Pin<&mut (dyn Future<Output = ()> + Send)>);
-            if let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog, until).await? {
-                let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
-                return Ok(Started { instance, replayed });
-            }
-        }
-    }
-
-    /// Whether `request` would be started now; nothing is made.
-    ///
-    /// # Errors
-    /// As for [`Engine::start`].
-    pub fn validate(&self, request: &StartRequest) -> Result<(), EngineError> {
-        start::single(&self.inner.catalog.load(), request, None)?;
-        self.room_for(1)
-    }
-
-    /// What is wrong with item `n` of a batch; nothing is made.
-    ///
-    /// # Errors
-    /// The faults, with pointers that begin `/instances/n`.
-    pub fn check(&self, n: usize, request: &StartRequest) -> Result<(), Vec<FieldError>> {
-        start::check_item(&self.inner.catalog.load(), n, request)
-    }
-
-    /// Starts many in one commit, all or none.
-    ///
-    /// # Errors
-    /// As for [`Engine::start`]; [`EngineError::InvalidBatch`] names the items at fault.
-    pub async fn start_batch(
-        &self,
-        requests: Vec<StartRequest>,
-        key: Option<IdempotencyKey>,
-    ) -> Result<StartedBatch, EngineError> {
-        loop {
-            let catalog = self.inner.catalog.load();
-            let start = start::batch(&catalog, &requests, key.clone())?;
-            if let Some(started) = self.begin(start, catalog, None).await? {
-                return Ok(started);
-            }
-        }
-    }
-
-    /// Runs a done instance again as a new one.
-    ///
-    /// # Errors
-    /// As for [`Engine::start`]; [`EngineError::NotDone`] while it is not done.
-    pub async fn retry(
-        &self,
-        key: InstanceKey,
-        inputs: Option<Json>,
-        options: StartOptions,
-        idempotency: Option<IdempotencyKey>,
-    ) -> Result<Started, EngineError> {
-        let of = self.instance(key).await?;
-        loop {
-            // Before its state: what is wrong with the request is said whatever the instance is.
-            let catalog = self.inner.catalog.load();
-            let start = start::retry(&catalog, &of, inputs.clone(), &options, idempotency.clone())?;
-            if !of.is_done() {
-                return Err(EngineError::NotDone { status: of.status() });
-            }
-            if let Some(StartedBatch { instances, replayed }) = self.begin(start, catalog, None).await? {
-                let instance = instances.into_iter().next().ok_or(EngineError::Unavailable(None))?;
-                return Ok(Started { instance, replayed });
-            }
-        }
-    }
-
-    /// Has `start` written; None if it must be checked again, because a task of it is no longer what `catalog` says.
-    /// Where it is of one instance, answers when that is done, or once `until` has resolved.
-    async fn begin(
-        &self,
-        start: Start,
-        catalog: Arc<Catalog>,
-        until: Option<Pin<&mut (dyn Future<Output = ()> + Send)>>,
-    ) -> Result<Option<StartedBatch>, EngineError> {
-        self.room_for(start.instances.len() as u64)?;
-        let held = match (&start.instances[..], until) {
-            ([instance], Some(until)) => Some((instance.id, Arc::new(AtomicBool::new(true)), until)),
-            _ => None,
-        };
-        let until_done = held.as_ref().map(|(_, until_done, _)| Arc::clone(until_done));
-        let (reply, mut answer) = oneshot::channel();
-        let item = StartItem { bytes: start::bytes(&start), start, catalog, reply, until_done };
-        if self.inner.lanes.push_start(item).is_err() {
-            let pending = self.inner.state.pending.load(Ordering::Relaxed);
-            return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
-        }
-        let answer = match held {
-            None => answer.await,
-            Some((id, until_done, until)) => tokio::select! {
-                biased;
-                answer = &mut answer => answer,
-                () = until => {
-                    self.inner.images.release(id, &until_done);
-                    answer.await
-                }
-            },
-        };
-        match answer.map_err(|_| EngineError::Unavailable(None))?? {
-            StartReply::Created(instances) => Ok(Some(StartedBatch { instances, replayed: false })),
-            StartReply::Outdated => Ok(None),
-            StartReply::Replayed(numbers) => {
-                let instances = self.replayed(&numbers).await?;
-                Ok(Some(StartedBatch { instances, replayed: true }))
-            }
-        }
-    }
-
-    async fn replayed(&self, numbers: &[u64]) -> Result<Vec<Arc<Instance>>, EngineError> {
-        let mut instances = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            instances.push(self.instance(InstanceKey::Number(*number)).await?);
-        }
-        Ok(instances)
     }
 
     /// Whether the engine can do its work.

@@ -28,9 +28,6 @@ use crate::{
     store::{Batch, Claimed, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then, Written},
 };
 
-/// So many starts are answered at once.
-const FEW: usize = 4;
-
 /// What is done with what was committed.
 pub struct Publisher {
     /// Read for images that are not in memory.
@@ -302,16 +299,16 @@ impl Publisher {
         }
     }
 
-    /// Answers starts, and those that were held until now. To wake a request costs more from here than from its own
-    /// runtime: many are answered there.
+    /// Answers starts, and those that were held until now. Whoever has gone needs no answer.
     fn answer_starts(
         &self,
         starts: Vec<(StartItem, StartOutcome)>,
         ended: Vec<(StartWaiter, Arc<Instance>)>,
         changed: &Changed,
     ) {
-        let mut answers = Vec::with_capacity(starts.len() + ended.len());
-        answers.extend(ended.into_iter().map(|(waiter, image)| (waiter, Ok(StartReply::Created(vec![image])))));
+        for (waiter, image) in ended {
+            let _ = waiter.send(Ok(StartReply::Created(vec![image])));
+        }
         for (item, outcome) in starts {
             let made = match (&outcome, &item.until_done) {
                 (StartOutcome::Created { numbers }, Some(until_done)) if numbers.len() == 1 => {
@@ -323,19 +320,9 @@ impl Publisher {
                 Some((image, until_done)) => self.images.hold(image, item.reply, until_done),
                 None => Some(item.reply),
             };
-            answers.extend(waiter.map(|waiter| (waiter, answer_to(outcome, changed))));
-        }
-        let many = answers.len() > FEW;
-        let answer_all = move || {
-            for (reply, answer) in answers {
-                // Whoever has gone needs none.
-                let _ = reply.send(answer);
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(answer_to(outcome, changed));
             }
-        };
-        if many {
-            self.runner.on_service(async move { answer_all() });
-        } else {
-            answer_all();
         }
     }
 

@@ -182,11 +182,6 @@ impl Runner {
         }
     }
 
-    /// Runs something short where requests run.
-    pub fn on_service(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.0.service.spawn(work);
-    }
-
     async fn run_handler(&self, attempt: Arc<Attempt>, slot: Slot) {
         let catalog::Runner::Handler(handler) = &attempt.task.runner else { return };
         let held = attempt.hold(slot);

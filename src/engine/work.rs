@@ -1,6 +1,6 @@
 //! From what waits to the batch that writes it.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
@@ -16,7 +16,6 @@ use crate::{
     domain::LogChunk,
     store::{Batch, Expected, Finish, Report, Stop},
 };
-use std::sync::Arc;
 
 /// An end of an attempt with everything that goes into its row.
 pub struct FinishUnit {
@@ -120,6 +119,25 @@ impl Units {
             units.reports.push(ReportUnit { attempt, patch: taken.patch, waiters: taken.waiters });
         }
         units
+    }
+
+    /// Answers everybody who waits for it with an error; what remains is what nobody waits for.
+    pub fn refuse(&mut self, error: impl Fn() -> EngineError) {
+        // Whoever has gone needs no answer.
+        for item in self.starts.drain(..) {
+            let _ = item.reply.send(Err(error()));
+        }
+        for item in self.stops.drain(..) {
+            let _ = item.reply.send(Err(error()));
+        }
+        if let Some(item) = self.definition.take() {
+            let _ = item.reply.send(Err(error()));
+        }
+        let of_reports = self.reports.iter_mut().flat_map(|unit| unit.waiters.drain(..));
+        let of_finishes = self.finishes.iter_mut().flat_map(|unit| unit.report.waiters.drain(..));
+        for waiter in of_reports.chain(of_finishes) {
+            let _ = waiter.send(Err(error()));
+        }
     }
 
     /// Whether there is nothing to write.

@@ -68,6 +68,21 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
             Place::Pointer(_) | Place::Parameter(_) => {}
         })
     };
+    carry_out(call, Wanted { request, key, wait, dry_run, media }, refused).await
+}
+
+/// What a request to start asks for.
+struct Wanted {
+    request: StartRequest,
+    key: Option<IdempotencyKey>,
+    wait: Wait,
+    dry_run: bool,
+    media: Media,
+}
+
+/// Starts it, or only checks it, and answers. `refused` says what an error of the engine is in this request.
+async fn carry_out(call: &Call, wanted: Wanted, refused: impl Fn(EngineError) -> Problem) -> Result<Response, Problem> {
+    let Wanted { request, key, wait, dry_run, media } = wanted;
     if dry_run {
         call.engine().validate(&request).map_err(refused)?;
         return Ok(valid(media));
@@ -122,16 +137,7 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
             }
         })
     };
-    if dry_run {
-        call.engine().validate(&request).map_err(refused)?;
-        return Ok(valid(media));
-    }
-    let mut started = begin(call, request, key, wait).await.map_err(refused)?;
-    if started.replayed {
-        // It was not started here, so nobody has waited for it yet.
-        started = settle(call, started, wait).await?;
-    }
-    answer(call, started, wait, media)
+    carry_out(call, Wanted { request, key, wait, dry_run, media }, refused).await
 }
 
 /// A start whose inputs are no object, and nothing else is wrong, is refused for its inputs.

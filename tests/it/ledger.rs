@@ -1,11 +1,15 @@
 //! The ledger when the store fails: each kind of failure, and what callers are told.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::{
+    future::{BoxFuture, join_all},
+    poll,
+};
 use taskwright::{
     domain::{Definition, FieldError, InstanceKey, InstanceQuery, Json, Micros, Progress, Source, Status, Workload},
     engine::{
@@ -310,6 +314,27 @@ async fn a_change_that_cannot_be_read_is_told_as_lost() {
 }
 
 #[tokio::test]
+async fn a_commit_is_answered_while_the_next_one_is_written() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let mut first = pin!(bench.start("quick"));
+    assert!(poll!(&mut first).is_pending());
+    wait_for("the first commit", async || (bench.store.commits() > commits).then_some(())).await;
+    let mut second = pin!(bench.start("quick"));
+    assert!(poll!(&mut second).is_pending());
+    bench.store.release_one();
+    let first = tokio::time::timeout(Duration::from_secs(10), first).await.expect("it does not wait for the next one");
+    let first = first.expect("it starts");
+    wait_for("the second commit", async || (bench.store.commits() > commits + 1).then_some(())).await;
+    assert!(poll!(&mut second).is_pending(), "its commit has not begun");
+    bench.store.release();
+    let second = second.await.expect("it starts");
+    assert_eq!((bench.done(first).await, bench.done(second).await), (Status::Completed, Status::Completed));
+}
+
+#[tokio::test]
 async fn what_is_started_during_a_stop_of_many_is_left_alone() {
     let bench = Bench::new().await;
     for _ in 0..3 {
@@ -374,7 +399,7 @@ async fn a_removal_that_a_start_overtakes_is_refused() {
     wait_for("the commit of the start", async || (bench.store.commits() > commits).then_some(())).await;
     // The store has no instance of it yet, so the removal is put in line.
     let (removed, ()) = tokio::join!(removing.unregister("once"), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::task::yield_now().await;
         bench.store.release();
     });
     assert!(matches!(removed, Err(EngineError::DefinitionInUse { .. })), "{removed:?}");

@@ -134,7 +134,6 @@ async fn a_binary_that_is_no_spawner_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "takes 10 s"]
 async fn a_stopped_spawner_is_replaced() {
     let shop = Shop::open().await;
     let stopped = shop.spawner.pid();

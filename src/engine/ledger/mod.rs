@@ -10,6 +10,8 @@
 //! stands alone. Unknown or fatal: nothing more is acknowledged, and the daemon ends; the next one
 //! reads from the store what became of it.
 
+mod failures;
+
 use std::{
     collections::HashSet,
     sync::{Arc, atomic::Ordering},
@@ -20,7 +22,6 @@ use tokio::sync::Notify;
 
 use super::{
     definitions::CurrentCatalog,
-    error::EngineError,
     image::Commit,
     images::Images,
     lanes::{Lanes, PATIENCE, Waiting},
@@ -41,8 +42,6 @@ const RETRY_FOR: Duration = Duration::from_millis(4500);
 /// The wait between two tries: doubled from the first to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LAST_BACKOFF: Duration = Duration::from_millis(500);
-/// While the store fails, what could not be written is tried again so often.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
 
 /// The loop and what it needs.
 pub struct Ledger {
@@ -376,133 +375,6 @@ impl Ledger {
             let got = committed.claimed.iter().filter(|claimed| claimed.task_id == room.task_id).count() as u32;
             if got < room.n && used < slots {
                 self.ready.remove(&room.task_id);
-            }
-        }
-    }
-
-    /// Writes the halves of what was refused as a whole, down to the item that is the culprit.
-    async fn bisect(&mut self, units: Units, batch: &Batch, error: CommitError) -> Result<(), CommitError> {
-        let detail = chain(&error);
-        let mut parts = match units.split() {
-            Err(culprit) => {
-                tracing::error!(error = %detail, "the store refused an item");
-                self.refuse(*culprit, &detail);
-                // Claims and promotions alone were refused: not something that a later try would change at once.
-                if batch.claims.is_some() || batch.promote {
-                    tokio::time::sleep(LAST_BACKOFF).await;
-                }
-                return Ok(());
-            }
-            Ok((first, second)) => vec![second, first],
-        };
-        while let Some(part) = parts.pop() {
-            let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
-            part.fill(&mut batch);
-            match self.attempt(&batch).await {
-                Attempted::Committed(committed) => {
-                    let landed = self.land(part, batch, *committed);
-                    self.show(landed).await;
-                }
-                Attempted::NotCommitted(_) => self.give_up(part),
-                Attempted::Fatal(error) => {
-                    self.abandon(part);
-                    parts.into_iter().for_each(|part| self.abandon(part));
-                    return Err(error);
-                }
-                Attempted::Refused(error) => match part.split() {
-                    Ok((first, second)) => parts.extend([second, first]),
-                    Err(culprit) => {
-                        let detail = chain(&error);
-                        tracing::error!(error = %detail, "the store refused an item");
-                        self.refuse(*culprit, &detail);
-                    }
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers the one item that the store does not take.
-    fn refuse(&self, culprit: Units, detail: &str) {
-        let refused = || EngineError::Refused { detail: detail.to_owned() };
-        for item in culprit.starts {
-            let _ = item.reply.send(Err(refused()));
-        }
-        for item in culprit.stops {
-            let _ = item.reply.send(Err(refused()));
-        }
-        if let Some(item) = culprit.definition {
-            let _ = item.reply.send(Err(refused()));
-        }
-        for unit in culprit.reports {
-            unit.attempt.report_landed();
-            for waiter in unit.waiters {
-                let _ = waiter.send(Err(refused()));
-            }
-        }
-        for unit in culprit.logs {
-            unit.attempt.log_landed();
-        }
-        for unit in culprit.finishes {
-            for waiter in unit.report.waiters {
-                let _ = waiter.send(Err(refused()));
-            }
-            // The attempt has ended all the same: without what the store did not take.
-            if let Some(item) = unit.item.without_payload() {
-                self.lanes.push_finish(item);
-            }
-        }
-    }
-
-    /// Refuses the requests (a change of definitions by dropping it), and keeps what must be written in the end.
-    fn give_up(&self, units: Units) {
-        let unavailable = || EngineError::Unavailable(None);
-        let (starts, stops) = self.lanes.take_requests();
-        for item in units.starts.into_iter().chain(starts) {
-            let _ = item.reply.send(Err(unavailable()));
-        }
-        for item in units.stops.into_iter().chain(stops) {
-            let _ = item.reply.send(Err(unavailable()));
-        }
-        for unit in units.reports {
-            for waiter in unit.waiters {
-                let _ = waiter.send(Err(unavailable()));
-            }
-            unit.attempt.put_back_report(unit.patch);
-        }
-        let mut finishes = Vec::new();
-        for unit in units.finishes {
-            for waiter in unit.report.waiters {
-                let _ = waiter.send(Err(unavailable()));
-            }
-            unit.item.attempt.put_back_report(unit.report.patch);
-            finishes.push(unit.item);
-        }
-        let mut logs = Vec::new();
-        for unit in units.logs {
-            unit.attempt.refuse_waiters();
-            logs.push(unit.attempt);
-        }
-        self.lanes.restore(Instant::now() + PROBE_EVERY, finishes, logs);
-    }
-
-    /// Answers everybody that nothing more will be written.
-    fn abandon(&self, units: Units) {
-        let unavailable = || EngineError::Unavailable(None);
-        for item in units.starts {
-            let _ = item.reply.send(Err(unavailable()));
-        }
-        for item in units.stops {
-            let _ = item.reply.send(Err(unavailable()));
-        }
-        for unit in units.reports {
-            for waiter in unit.waiters {
-                let _ = waiter.send(Err(unavailable()));
-            }
-        }
-        for unit in units.finishes {
-            for waiter in unit.report.waiters {
-                let _ = waiter.send(Err(unavailable()));
             }
         }
     }

@@ -1,0 +1,104 @@
+//! What becomes of a batch that the store does not take.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Attempted, LAST_BACKOFF, Ledger};
+use crate::{
+    domain::{Micros, error::chain},
+    engine::{error::EngineError, work::Units},
+    store::{Batch, CommitError},
+};
+
+/// While the store fails, what could not be written is tried again so often.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+impl Ledger {
+    /// Writes the halves of what was refused as a whole, down to the item that is the culprit.
+    pub(super) async fn bisect(&mut self, units: Units, batch: &Batch, error: CommitError) -> Result<(), CommitError> {
+        let detail = chain(&error);
+        let mut parts = match units.split() {
+            Err(culprit) => {
+                tracing::error!(error = %detail, "the store refused an item");
+                self.refuse(*culprit, &detail);
+                // Claims and promotions alone were refused: not something that a later try would change at once.
+                if batch.claims.is_some() || batch.promote {
+                    tokio::time::sleep(LAST_BACKOFF).await;
+                }
+                return Ok(());
+            }
+            Ok((first, second)) => vec![second, first],
+        };
+        while let Some(part) = parts.pop() {
+            let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
+            part.fill(&mut batch);
+            match self.attempt(&batch).await {
+                Attempted::Committed(committed) => {
+                    let landed = self.land(part, batch, *committed);
+                    self.show(landed).await;
+                }
+                Attempted::NotCommitted(_) => self.give_up(part),
+                Attempted::Fatal(error) => {
+                    self.abandon(part);
+                    parts.into_iter().for_each(|part| self.abandon(part));
+                    return Err(error);
+                }
+                Attempted::Refused(error) => match part.split() {
+                    Ok((first, second)) => parts.extend([second, first]),
+                    Err(culprit) => {
+                        let detail = chain(&error);
+                        tracing::error!(error = %detail, "the store refused an item");
+                        self.refuse(*culprit, &detail);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the one item that the store does not take.
+    fn refuse(&self, mut culprit: Units, detail: &str) {
+        culprit.refuse(|| EngineError::Refused { detail: detail.to_owned() });
+        for unit in culprit.reports {
+            unit.attempt.report_landed();
+        }
+        for unit in culprit.logs {
+            unit.attempt.log_landed();
+        }
+        for unit in culprit.finishes {
+            // The attempt has ended all the same: without what the store did not take.
+            if let Some(item) = unit.item.without_payload() {
+                self.lanes.push_finish(item);
+            }
+        }
+    }
+
+    /// Refuses the requests, those that wait too, and keeps what must be written in the end.
+    pub(super) fn give_up(&self, mut units: Units) {
+        let (starts, stops) = self.lanes.take_requests();
+        units.starts.extend(starts);
+        units.stops.extend(stops);
+        units.refuse(|| EngineError::Unavailable(None));
+        for unit in units.reports {
+            unit.attempt.put_back_report(unit.patch);
+        }
+        let mut finishes = Vec::new();
+        for unit in units.finishes {
+            unit.item.attempt.put_back_report(unit.report.patch);
+            finishes.push(unit.item);
+        }
+        let mut logs = Vec::new();
+        for unit in units.logs {
+            unit.attempt.refuse_waiters();
+            logs.push(unit.attempt);
+        }
+        self.lanes.restore(Instant::now() + PROBE_EVERY, finishes, logs);
+    }
+
+    /// Answers everybody that nothing more will be written.
+    pub(super) fn abandon(&self, mut units: Units) {
+        units.refuse(|| EngineError::Unavailable(None));
+    }
+}
