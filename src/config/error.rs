@@ -54,7 +54,7 @@ pub enum ConfigError {
     },
     /// Everybody on the network could run tasks here.
     #[error(
-        "server.listen is {listen}, which other machines reach, and there are no [[tokens]]: add a token to the configuration, or listen on 127.0.0.1:{}", listen.port()
+        "server.listen is {listen}, which other machines reach, and there are no [[tokens]]: add a token to the configuration, or listen on 127.0.0.1:{}; `taskwright token create NAME --scopes run` makes a token", listen.port()
     )]
     Exposed {
         /// The address.

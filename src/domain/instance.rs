@@ -322,3 +322,41 @@ pub struct AttemptRecord {
     /// The signal that ended a command.
     pub signal: Option<i32>,
 }
+
+/// Instances for unit tests.
+#[cfg(test)]
+pub mod fixture {
+    use super::*;
+    use crate::domain::{Labels, Limits};
+
+    /// One that was just accepted: number 7 of the task `a`, with one attempt, all its times the epoch.
+    pub fn pending() -> Summary {
+        Summary {
+            id: Uuid::nil(),
+            number: 7,
+            task_id: Arc::from("a"),
+            workload: Workload::Local,
+            phase: Phase::Pending,
+            progress: Progress::NONE,
+            attempt: 0,
+            limits: Limits {
+                timeout: None,
+                queue_timeout: None,
+                max_attempts: 1,
+                retry_delay: Duration::from_secs(1),
+                priority: 0,
+            },
+            stop: None,
+            verdict: None,
+            labels: Labels::default(),
+            run_at: Micros(0),
+            created_at: Micros(0),
+            started_at: None,
+            updated_at: Micros(0),
+            version: 1,
+            retry_of: None,
+            node: None,
+            batch: 1,
+        }
+    }
+}

@@ -59,39 +59,18 @@ pub struct Page<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc, time::Duration};
+    use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{Labels, Limits, Phase, Progress, Workload};
+    use crate::domain::{Labels, Phase, instance::fixture};
 
     fn summary() -> Summary {
         let labels = BTreeMap::from([("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())]);
         Summary {
-            id: uuid::Uuid::nil(),
-            number: 7,
-            task_id: Arc::from("a"),
-            workload: Workload::Local,
             phase: Phase::Running,
-            progress: Progress::NONE,
-            attempt: 1,
-            limits: Limits {
-                timeout: None,
-                queue_timeout: None,
-                max_attempts: 1,
-                retry_delay: Duration::from_secs(1),
-                priority: 0,
-            },
-            stop: None,
-            verdict: None,
             labels: Labels::new(labels).expect("valid"),
-            run_at: Micros(50),
             created_at: Micros(50),
-            started_at: Some(Micros(50)),
-            updated_at: Micros(60),
-            version: 2,
-            retry_of: None,
-            node: None,
-            batch: 1,
+            ..fixture::pending()
         }
     }
 

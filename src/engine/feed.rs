@@ -282,39 +282,11 @@ impl Drop for FeedWatch {
 mod tests {
     use std::collections::BTreeMap;
 
-    use uuid::Uuid;
-
     use super::*;
-    use crate::domain::{Labels, Limits, Phase, Progress, Workload};
+    use crate::domain::{Labels, instance::fixture};
 
     fn change(number: u64, labels: Labels) -> Summary {
-        Summary {
-            id: Uuid::nil(),
-            number,
-            task_id: Arc::from("a"),
-            workload: Workload::Local,
-            phase: Phase::Pending,
-            progress: Progress::NONE,
-            attempt: 0,
-            limits: Limits {
-                timeout: None,
-                queue_timeout: None,
-                max_attempts: 1,
-                retry_delay: Duration::from_secs(1),
-                priority: 0,
-            },
-            stop: None,
-            verdict: None,
-            labels,
-            run_at: Micros(0),
-            created_at: Micros(0),
-            started_at: None,
-            updated_at: Micros(0),
-            version: 1,
-            retry_of: None,
-            node: None,
-            batch: 1,
-        }
+        Summary { number, labels, ..fixture::pending() }
     }
 
     fn push(feed: &Feed, numbers: std::ops::Range<u64>) {

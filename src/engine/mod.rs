@@ -175,7 +175,7 @@ impl Engine {
         Figures { local_running: local.into(), command_running: command.into(), ..self.inner.state.figures() }
     }
 
-    /// Takes no new work, lets running attempts end as design.md says of a drain, and resolves when none is left
+    /// Takes no new work, lets running attempts end within `server.drain`, and resolves when none is left
     /// and all is committed.
     pub async fn drain(&self) {
         let inner = &self.inner;

@@ -215,10 +215,9 @@ pub mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Labels, Limits, Phase, Progress, Workload};
+    use crate::domain::{Labels, Limits, instance::fixture};
 
     /// An instance as of its start.
     pub fn started() -> Instance {
@@ -226,31 +225,17 @@ pub mod tests {
         let now = Micros::parse("2026-01-31T12:00:00.000001Z").expect("a time");
         Instance {
             summary: Summary {
-                id: Uuid::nil(),
-                number: 7,
                 task_id: Arc::from("sleep"),
-                workload: Workload::Local,
-                phase: Phase::Pending,
-                progress: Progress::NONE,
-                attempt: 0,
                 limits: Limits {
                     timeout: Some(Duration::from_millis(1500)),
-                    queue_timeout: None,
-                    max_attempts: 1,
-                    retry_delay: Duration::from_secs(1),
                     priority: -3,
+                    ..fixture::pending().limits
                 },
-                stop: None,
-                verdict: None,
                 labels,
                 run_at: now,
                 created_at: now,
-                started_at: None,
                 updated_at: now,
-                version: 1,
-                retry_of: None,
-                node: None,
-                batch: 1,
+                ..fixture::pending()
             },
             inputs: Json::parse(r#"{"n":18446744073709551616}"#).expect("JSON"),
             output: None,

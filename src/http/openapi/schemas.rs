@@ -1,12 +1,16 @@
 //! The shapes of bodies, by name.
 
 mod answers;
+mod events;
 mod requests;
+mod stats;
 
 use std::collections::BTreeMap;
 
 use answers::*;
+use events::*;
 use requests::*;
+use stats::*;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Object, RefOr, Schema, schema::AdditionalProperties},

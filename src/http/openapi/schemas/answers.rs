@@ -331,133 +331,6 @@ pub struct Definitions {
     definitions: Vec<Definition>,
 }
 
-/// Counts, and what happened lately. Past 8 days what happened is known by the hour, past 62 days by the day: it is
-/// counted in the bucket in which that begins.
-#[derive(ToSchema)]
-pub struct Stats {
-    by_status: StatusCounts,
-    /// Seconds.
-    window: f64,
-    /// Seconds.
-    bucket: f64,
-    durations: Durations,
-    /// In order of time, also those in which nothing happened; the last one is still going on.
-    buckets: Vec<StatsBucket>,
-}
-
-/// How many instances there are.
-#[derive(ToSchema)]
-pub struct StatusCounts {
-    pending: u64,
-    running: u64,
-    completed: u64,
-    failed: u64,
-    cancelled: u64,
-}
-
-/// How long the latest attempts took of the instances that completed or failed within the buckets, in seconds, within
-/// 5 %.
-#[derive(ToSchema)]
-pub struct Durations {
-    count: u64,
-    /// Null where there are none.
-    p50: Option<f64>,
-    /// Null where there are none.
-    p95: Option<f64>,
-}
-
-/// What happened in a stretch of time.
-#[derive(ToSchema)]
-pub struct StatsBucket {
-    /// A multiple of the bucket's length since 1970.
-    start: DateTime<Utc>,
-    /// Instances that were accepted.
-    started: u64,
-    /// Instances that became completed.
-    completed: u64,
-    /// Instances that became failed.
-    failed: u64,
-    /// Instances that became cancelled.
-    cancelled: u64,
-}
-
-/// What an event of one instance holds.
-pub struct InstanceEvent;
-
-impl PartialSchema for InstanceEvent {
-    fn schema() -> RefOr<Schema> {
-        instance_without(&["inputs", "result"], "What an event holds: an instance without its inputs and result.")
-    }
-}
-
-impl ToSchema for InstanceEvent {
-    fn name() -> Cow<'static, str> {
-        "InstanceEvent".into()
-    }
-}
-
-/// One line of an event stream as NDJSON.
-#[derive(ToSchema)]
-pub struct EventLine {
-    event: String,
-    /// The instance's version.
-    id: String,
-    data: InstanceEvent,
-}
-
-/// What a line of the feed tells.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FeedEvent {
-    /// The first one: its id is where to resume.
-    Ready,
-    /// An instance changed.
-    Instance,
-    /// Changes before this one were lost: read anew what is shown.
-    Resync,
-}
-
-/// One line of the feed of all instances as NDJSON.
-#[derive(ToSchema)]
-pub struct FeedLine {
-    event: FeedEvent,
-    /// `boot.counter`: where to resume after this one.
-    id: String,
-    data: FeedData,
-}
-
-/// Of `instance` its summary; of the others a small object.
-#[derive(ToSchema)]
-#[serde(untagged)]
-pub enum FeedData {
-    Instance(Summary),
-    Ready(FeedReady),
-    Resync(FeedResync),
-}
-
-/// What `ready` holds.
-#[derive(ToSchema)]
-pub struct FeedReady {
-    /// Whether it goes on after the id that was given.
-    resumed: bool,
-}
-
-/// What `resync` holds.
-#[derive(ToSchema)]
-pub struct FeedResync {
-    reason: FeedLoss,
-}
-
-/// Why changes were lost.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FeedLoss {
-    /// The id that was given is too old, or of another server.
-    UnknownId,
-    /// The reader was too slow.
-    Lagged,
-}
-
 /// Whether the server lives or is ready.
 #[derive(ToSchema)]
 pub struct Health {
@@ -512,7 +385,7 @@ pub struct Problem {
     should_stop: Option<bool>,
 }
 
-fn instance_without(members: &[&str], about: &str) -> RefOr<Schema> {
+pub(super) fn instance_without(members: &[&str], about: &str) -> RefOr<Schema> {
     let mut instance = object(Instance::schema());
     for member in members {
         instance.properties.remove(*member);
