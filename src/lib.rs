@@ -32,6 +32,7 @@ pub mod domain;
 pub mod engine;
 pub mod handlers;
 pub mod http;
+mod negative_control;
 pub mod process;
 pub mod server;
 pub mod store;

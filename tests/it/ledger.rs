@@ -26,10 +26,10 @@ use taskwright::{
     },
 };
 
-use crate::support::{
-    faulty_store::{Fault, FaultyStore},
-    wait_for,
-};
+use self::faulty_store::{Fault, FaultyStore};
+use crate::support::wait_for;
+
+mod faulty_store;
 
 /// Ends at once, or when it is stopped.
 struct Waits {

@@ -29,4 +29,5 @@ mod serve;
 mod stats;
 mod stop_filter;
 mod store;
+#[path = "../support/mod.rs"]
 mod support;

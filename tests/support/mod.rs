@@ -1,6 +1,5 @@
-//! What the tests share.
+//! What the two test binaries share.
 
-pub mod faulty_store;
 pub mod server;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,44 @@
+//! Known-bad behaviour for the fault tests, which must catch it: a test that passes under its negative control proves
+//! nothing.
+//!
+//! Without the feature `negative-controls` every question here is answered with a constant no, and nothing of it is left
+//! in the binary. With it, `TASKWRIGHT_CONTROL` names one at run time; unset, the daemon behaves as a release does.
+
+#[cfg(all(feature = "negative-controls", not(debug_assertions)))]
+compile_error!("negative-controls breaks promises on demand: it is for tests, never for a release");
+
+/// A promise that can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NegativeControl {
+    /// `fence-without-attempt`: reports and finishes land whatever the attempt.
+    FenceWithoutAttempt,
+    /// `kill-leader-only`: of an attempt's processes only the program itself is killed.
+    KillLeaderOnly,
+    /// `reply-before-commit`: a start is acknowledged before it is on the disk.
+    ReplyBeforeCommit,
+}
+
+impl NegativeControl {
+    #[cfg(feature = "negative-controls")]
+    const fn name(self) -> &'static str {
+        match self {
+            NegativeControl::FenceWithoutAttempt => "fence-without-attempt",
+            NegativeControl::KillLeaderOnly => "kill-leader-only",
+            NegativeControl::ReplyBeforeCommit => "reply-before-commit",
+        }
+    }
+
+    /// Whether this promise is to be broken.
+    #[cfg(feature = "negative-controls")]
+    pub(crate) fn is_on(self) -> bool {
+        static CHOSEN: std::sync::LazyLock<Option<std::ffi::OsString>> =
+            std::sync::LazyLock::new(|| std::env::var_os("TASKWRIGHT_CONTROL"));
+        CHOSEN.as_deref().is_some_and(|chosen| chosen == self.name())
+    }
+
+    /// Whether this promise is to be broken: never.
+    #[cfg(not(feature = "negative-controls"))]
+    pub(crate) const fn is_on(self) -> bool {
+        false
+    }
+}
