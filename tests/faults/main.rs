@@ -2,7 +2,10 @@
 //! and the history checker, and has a negative control: a setting or behaviour known to be bad, which it must catch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod crash;
+mod history;
 mod lane;
+mod random;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;
