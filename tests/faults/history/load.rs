@@ -140,11 +140,6 @@ impl Load {
         said.begun.drain(..surplus);
     }
 
-    /// How many requests were sent until now.
-    pub fn asked(&self) -> u64 {
-        self.shared.ops.load(Ordering::Relaxed)
-    }
-
     /// Ends the load: the daemon is well now and stays so. Waits until all instances are done, and checks everything.
     pub async fn end(self, place: &Workplace) -> Findings {
         let shared = &self.shared;

@@ -3,7 +3,7 @@
 //! A [`Load`] drives a mix of starts, batches, stops, reports and retries against a daemon that may die and come back
 //! elsewhere. What it asks and what it hears is a history on the disk, one synced line each, so that it outlives
 //! whatever the test does to the daemon. Commands write to a log of their own when an attempt begins and ends
-//! ([`Workplace`]). When all is settled, [`check`] compares the history, that log and the instances as they are then,
+//! ([`Workplace`]). When all is settled, [`Load::end`] compares the history, that log and the instances as they are then,
 //! and says what is wrong.
 //!
 //! ```ignore
@@ -27,5 +27,5 @@ mod load;
 mod recorder;
 
 pub use attempts::Workplace;
-pub use check::{Violation, check};
+pub use check::Violation;
 pub use load::{Findings, Load, Mix};
