@@ -47,6 +47,12 @@ pub enum Violation {
     LostReport { id: String, expected: String, found: String },
     /// A report was refused and is in the output.
     RefusedWrite { id: String, found: String },
+    /// It was stopped, or ended as if it had been, and nobody had asked for that.
+    Uncalled { id: String, why: String },
+    /// It completed without having done its work.
+    HalfDone { id: String, why: String },
+    /// It was interrupted, could have run again, and did not.
+    GivenUp { id: String, attempt: u32, most: u32 },
 }
 
 impl Violation {
@@ -65,7 +71,10 @@ impl Violation {
             | Violation::FedAfterEnd { id, .. }
             | Violation::StaleWrite { id, .. }
             | Violation::LostReport { id, .. }
-            | Violation::RefusedWrite { id, .. } => id,
+            | Violation::RefusedWrite { id, .. }
+            | Violation::Uncalled { id, .. }
+            | Violation::HalfDone { id, .. }
+            | Violation::GivenUp { id, .. } => id,
             Violation::Duplicated { tag, .. } | Violation::Torn { tag, .. } | Violation::Unexpected { tag } => tag,
             Violation::FeedWentBack { to, .. } => to,
         }
@@ -81,6 +90,7 @@ pub fn check(history: &[Event], last: &LastState, said: &[Said]) -> Vec<Violatio
     feed(history, &mut found);
     attempts(last, said, &mut found);
     reports(history, last, said, &mut found);
+    ends(history, last, said, &mut found);
     found.into_iter().collect()
 }
 
@@ -190,7 +200,7 @@ fn images(history: &[Event], last: &LastState, found: &mut BTreeSet<Violation>) 
                     let (saw, then) = (end_of(end), end_of(image));
                     found.insert(Violation::ChangedAfterEnd { id: image.id.clone(), saw, then });
                 }
-                if end.output.is_none() && image.output.is_some() {
+                if image.is_done() && end.output.is_none() {
                     ends.insert(&image.id, image);
                 }
             }
@@ -440,6 +450,60 @@ fn reports(history: &[Event], last: &LastState, said: &[Said], found: &mut BTree
         if ran_as_command && !may_be.clone().any(|report| report.value == output) {
             let (expected, found_output) = (latest.value.to_string(), output.to_string());
             found.insert(Violation::LostReport { id: id.to_owned(), expected, found: found_output });
+        }
+    }
+}
+
+/// Everything ends for a reason: what is completed did its work, what is cancelled was stopped, and what was interrupted
+/// had no attempt left.
+fn ends(history: &[Event], last: &LastState, said: &[Said], found: &mut BTreeSet<Violation>) {
+    let mut stopped: HashSet<&str> = HashSet::new();
+    let mut verdicts: HashSet<&str> = HashSet::new();
+    for event in history {
+        match &event.what {
+            What::Invoke { call: Call::Stop { id }, .. } => {
+                stopped.insert(id);
+            }
+            What::Invoke { call: Call::Report { id, field, .. }, .. } if field == "status" => {
+                verdicts.insert(id);
+            }
+            _ => {}
+        }
+    }
+    let mut words: HashMap<(&str, u32), &str> = HashMap::new();
+    for one in said {
+        words.insert((&one.id, one.attempt), &one.word);
+    }
+    for (id, end) in &last.instances {
+        let id = id.as_str();
+        if end.stop_requested_at.is_some() && !stopped.contains(id) {
+            let why = "it knows of a stop that nobody asked for".to_owned();
+            found.insert(Violation::Uncalled { id: id.to_owned(), why });
+        }
+        if end.status == "failed" && end.error["kind"] == "interrupted" && end.attempt < end.max_attempts {
+            let (attempt, most) = (end.attempt, end.max_attempts);
+            found.insert(Violation::GivenUp { id: id.to_owned(), attempt, most });
+        }
+        // By its own word it may end in any way.
+        if verdicts.contains(id) {
+            continue;
+        }
+        if end.status == "cancelled" && end.stop_requested_at.is_none() {
+            let why = "it was cancelled".to_owned();
+            found.insert(Violation::Uncalled { id: id.to_owned(), why });
+        }
+        if end.status == "completed" {
+            if let Some(word) = words.get(&(id, end.attempt)).filter(|word| **word != "end") {
+                let why = format!("the last that it said is `{word}`");
+                found.insert(Violation::HalfDone { id: id.to_owned(), why });
+            }
+            let seconds = end.labels.get("seconds").and_then(|text| text.parse::<f64>().ok());
+            if let (Some(seconds), Some(output)) = (seconds, &end.output)
+                && output["slept"].as_f64().is_none_or(|slept| (slept - seconds).abs() > 1e-6)
+            {
+                let why = format!("it was to sleep {seconds} s, and its output is {output}");
+                found.insert(Violation::HalfDone { id: id.to_owned(), why });
+            }
         }
     }
 }

@@ -175,7 +175,7 @@ fn an_acknowledged_stop_holds() {
 
 #[test]
 fn attempts_come_one_after_the_other() {
-    let end = image("a", "completed", 9, 2);
+    let end = image("a", "failed", 9, 2);
     let history = [invoke(1, start(None, 1)), ok(1, &[&image("a", "pending", 1, 0)])];
     let good = [said("a", 1, "begin"), said("a", 1, "beat"), said("a", 2, "begin"), said("a", 2, "end")];
     assert_eq!(found(&history, &[&end], &good), []);
@@ -189,7 +189,7 @@ fn attempts_come_one_after_the_other() {
         Violation::TooManyAttempts { id: id("a"), attempt: 3, most: 2 },
     ];
     assert_eq!(unknown, expected);
-    let more = image("a", "completed", 9, 3);
+    let more = image("a", "failed", 9, 3);
     assert_eq!(found(&history, &[&more], &[]), [Violation::TooManyAttempts { id: id("a"), attempt: 3, most: 2 }]);
 }
 
@@ -201,6 +201,9 @@ fn what_was_seen_is_never_taken_back() {
     assert_eq!(found(&back, &[&end], &[]), [Violation::WentBack { id: id("a"), from: 3, to: 2 }]);
     let at_once = [&begun[..], &[read(2, "a"), read(3, "a"), ok(2, &[&three]), ok(3, &[&two])]].concat();
     assert_eq!(found(&at_once, &[&end], &[]), [], "who asked before may be answered with what was so then");
+    let whole = Image { output: Some(json!({})), ..two.clone() };
+    let at_the_end = [&begun[..], &[read(2, "a"), fed("1.1", &end), ok(2, &[&whole])]].concat();
+    assert_eq!(found(&at_the_end, &[&end], &[]), [], "also where that is the end");
     let lost = [&begun[..], &[read(2, "a"), ok(2, &[&image("a", "running", 7, 1)])]].concat();
     assert_eq!(found(&lost, &[&end], &[]), [Violation::WentBack { id: id("a"), from: 7, to: 4 }]);
     let told = [&begun[..], &[fed("1.1", &three), read(3, "a"), ok(3, &[&two])]].concat();
@@ -236,8 +239,35 @@ fn an_attempt_that_is_over_writes_nothing() {
     let expected = Violation::RefusedWrite { id: id("a"), found: mine.to_string() };
     assert_eq!(found(&refused, &[&end], &[]), [expected]);
     let kept = [&begun[..], &[report(3, "a", 2, &yours), written(3, 6)]].concat();
-    let lost = found(&kept, &[&end], &[said("a", 2, "begin")]);
+    let lost = found(&kept, &[&end], &[said("a", 2, "end")]);
     assert!(matches!(&lost[..], [Violation::LostReport { .. }]), "{lost:?}");
     let overwritten = [&kept[..], &[report(4, "a", 2, &mine), written(4, 7)]].concat();
-    assert_eq!(found(&overwritten, &[&end], &[said("a", 2, "begin")]), []);
+    assert_eq!(found(&overwritten, &[&end], &[said("a", 2, "end")]), []);
+}
+
+#[test]
+fn everything_ends_for_a_reason() {
+    let begun = [invoke(1, start(None, 1)), ok(1, &[&image("a", "pending", 1, 0)])];
+    let uncalled = |why: &str| [Violation::Uncalled { id: id("a"), why: id(why) }];
+    assert_eq!(found(&begun, &[&image("a", "cancelled", 4, 1)], &[]), uncalled("it was cancelled"));
+    let end = stopped(image("a", "failed", 4, 1));
+    assert_eq!(found(&begun, &[&end], &[]), uncalled("it knows of a stop that nobody asked for"));
+    let interrupted = |attempt| Image {
+        error: json!({"kind": "interrupted", "reason": "shutdown"}),
+        ..image("a", "failed", 4, attempt)
+    };
+    assert_eq!(found(&begun, &[&interrupted(2)], &[]), []);
+    assert_eq!(found(&begun, &[&interrupted(1)], &[]), [Violation::GivenUp { id: id("a"), attempt: 1, most: 2 }]);
+    let end = image("a", "completed", 4, 2);
+    let half = [said("a", 1, "end"), said("a", 2, "begin"), said("a", 2, "beat")];
+    assert!(matches!(&found(&begun, &[&end], &half)[..], [Violation::HalfDone { .. }]));
+    for (slept, is_half) in [(0.5, false), (0.3, true)] {
+        let labels = [("tag".to_owned(), "t".to_owned()), ("seconds".to_owned(), "0.5".to_owned())].into();
+        let end = Image { labels, output: Some(json!({"slept": slept})), ..image("a", "completed", 4, 1) };
+        assert_eq!(found(&begun, &[&end], &[]).is_empty(), !is_half, "{slept}");
+    }
+    let verdict =
+        Call::Report { id: id("a"), attempt: None, field: id("status"), value: json!({"status": "cancelled"}) };
+    let by_its_word = [&begun[..], &[invoke(3, verdict), written(3, 4)]].concat();
+    assert_eq!(found(&by_its_word, &[&image("a", "cancelled", 4, 1)], &[]), []);
 }

@@ -17,15 +17,9 @@ pub struct LastState {
 }
 
 impl LastState {
-    /// Waits until every instance of the load `run` is done, but no longer than `patience`, and reads them all. Those
-    /// that are named in `whole` are read with their output.
-    pub async fn read<'i>(
-        client: &reqwest::Client,
-        url: &str,
-        run: &str,
-        patience: Duration,
-        whole: impl Iterator<Item = &'i String>,
-    ) -> Self {
+    /// Waits until every instance of the load `run` is done, but no longer than `patience`, and reads them all without
+    /// their outputs.
+    pub async fn read(client: &reqwest::Client, url: &str, run: &str, patience: Duration) -> Self {
         let deadline = Instant::now() + patience;
         loop {
             let live = get(client, &format!("{url}/v1/instances?label=run:{run}&status=pending,running&limit=1")).await;
@@ -47,13 +41,15 @@ impl LastState {
                 None => break,
             }
         }
-        for id in whole {
-            if instances.contains_key(id) {
-                let image = Image::of(get(client, &format!("{url}/v1/instances/{id}")).await).expect("an instance");
-                instances.insert(id.clone(), image);
-            }
-        }
         LastState { instances }
+    }
+
+    /// Reads these again, with their outputs.
+    pub async fn read_whole(&mut self, client: &reqwest::Client, url: &str, ids: impl Iterator<Item = &String>) {
+        for id in ids {
+            let image = Image::of(get(client, &format!("{url}/v1/instances/{id}")).await).expect("an instance");
+            self.instances.insert(id.clone(), image);
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Mix {
     pub longest: f64,
     /// How long everything may take to be done in the end.
     pub patience: Duration,
+    /// Whether every instance is read with its output in the end, not only those that something was reported for.
+    pub outputs: bool,
 }
 
 impl Default for Mix {
@@ -59,6 +61,7 @@ impl Default for Mix {
             commands: 3,
             longest: 0.4,
             patience: Duration::from_secs(40),
+            outputs: false,
         }
     }
 }
@@ -91,6 +94,8 @@ pub struct Findings {
     pub hit: usize,
     /// The share of the requests that were answered after all was healed.
     pub healed: f64,
+    /// The instances in the end.
+    pub last: LastState,
     history: Vec<Event>,
 }
 
@@ -152,18 +157,17 @@ impl Load {
         }
         let url = shared.url.borrow().clone();
         // The feed is followed until all is done, and a little longer, for its last events.
-        let none = LastState::read(&shared.client, &url, &shared.run, shared.mix.patience, std::iter::empty()).await;
+        let mut last = LastState::read(&shared.client, &url, &shared.run, shared.mix.patience).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         self.feed.abort();
         let _ = self.feed.await;
         let history = shared.recorder.end();
         let reported = reported(&history);
-        let last = match reported.is_empty() {
-            true => none,
-            false => LastState::read(&shared.client, &url, &shared.run, Duration::ZERO, reported.iter()).await,
-        };
+        let with_output: Vec<_> =
+            last.instances.keys().filter(|id| shared.mix.outputs || reported.contains(*id)).cloned().collect();
+        last.read_whole(&shared.client, &url, with_output.iter()).await;
         let (said, _) = place.said(0);
-        Findings::of(history, &last, &said)
+        Findings::of(history, last, &said)
     }
 }
 
@@ -177,8 +181,8 @@ fn reported(history: &[Event]) -> HashSet<String> {
 }
 
 impl Findings {
-    fn of(history: Vec<Event>, last: &LastState, said: &[Said]) -> Self {
-        let violations = check(&history, last, said);
+    fn of(history: Vec<Event>, last: LastState, said: &[Said]) -> Self {
+        let violations = check(&history, &last, said);
         let count = |is: &dyn Fn(&What) -> bool| history.iter().filter(|event| is(&event.what)).count();
         let (mut faults, mut hit, mut fresh) = (0, 0, false);
         let mut writes = HashSet::new();
@@ -204,7 +208,7 @@ impl Findings {
                 }
                 What::Fail { op, status } => {
                     answered.insert(*op);
-                    answered_after += usize::from(*status > 0 && asked_after.contains(op));
+                    answered_after += usize::from((400..500).contains(status) && asked_after.contains(op));
                 }
                 What::Unknown { op, .. } => {
                     if fresh && writes.contains(op) {
@@ -223,16 +227,18 @@ impl Findings {
         let known: HashSet<&String> =
             unanswered.iter().filter(|(op, _)| answered.contains(op)).map(|(_, tag)| tag).collect();
         let made: HashSet<&str> = last.instances.values().filter_map(Image::tag).collect();
+        let recovered = made.iter().filter(|tag| !known.contains(&(**tag).to_owned())).count();
         Findings {
             violations,
             asked: count(&|what| matches!(what, What::Invoke { .. })),
             acknowledged: count(&|what| matches!(what, What::Ok { .. })),
             unknown: count(&|what| matches!(what, What::Unknown { .. })),
             instances: last.instances.len(),
-            recovered: made.iter().filter(|tag| !known.contains(&(**tag).to_owned())).count(),
+            recovered,
             faults,
             hit,
             healed: if asked_after.is_empty() { 0.0 } else { answered_after as f64 / asked_after.len() as f64 },
+            last,
             history,
         }
     }
@@ -380,7 +386,7 @@ impl OneClient {
         let max_attempts = *self.random.pick(&[1, 1, 3]).unwrap_or(&1);
         json!({
             "task_id": "sleep", "inputs": {"seconds": seconds}, "max_attempts": max_attempts,
-            "labels": {"run": self.shared.run, "tag": tag},
+            "labels": {"run": self.shared.run, "tag": tag, "seconds": seconds.to_string()},
         })
     }
 
@@ -515,6 +521,10 @@ impl OneClient {
                 Err(error) => panic!("a reply that cannot be read: {error}: {text}"),
             },
             Ok((status @ 400..500, _)) => What::Fail { op, status },
+            // These refuse before anything is taken.
+            Ok((503, text)) if text.contains("/problems/draining") || text.contains("/problems/queue-full") => {
+                What::Fail { op, status: 503 }
+            }
             Ok((status, text)) => What::Unknown { op, why: format!("{status} {text}") },
             Err(error) if error.is_connect() => What::Fail { op, status: 0 },
             Err(error) => What::Unknown { op, why: error.to_string() },
