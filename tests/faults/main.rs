@@ -2,7 +2,11 @@
 //! and the history checker, and has a negative control: a setting or behaviour known to be bad, which it must catch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod disk;
 mod lane;
+mod load;
+mod mounts;
+mod strace;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;
