@@ -16,6 +16,8 @@ pub(crate) enum NegativeControl {
     KillLeaderOnly,
     /// `reply-before-commit`: a start is acknowledged before it is on the disk.
     ReplyBeforeCommit,
+    /// `retry-after-failed-sync`: a sync that failed is taken for one that can be tried again.
+    RetryAfterFailedSync,
 }
 
 impl NegativeControl {
@@ -25,6 +27,7 @@ impl NegativeControl {
             NegativeControl::FenceWithoutAttempt => "fence-without-attempt",
             NegativeControl::KillLeaderOnly => "kill-leader-only",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",
+            NegativeControl::RetryAfterFailedSync => "retry-after-failed-sync",
         }
     }
 

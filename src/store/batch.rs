@@ -64,10 +64,18 @@ impl Batch {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
+        self.stops.is_empty() && self.holds_at_most_stops()
+    }
+
+    /// Whether it stops instances and does nothing else.
+    pub fn stops_only(&self) -> bool {
+        !self.stops.is_empty() && self.holds_at_most_stops()
+    }
+
+    fn holds_at_most_stops(&self) -> bool {
         self.logs.is_empty()
             && self.finishes.is_empty()
             && self.reports.is_empty()
-            && self.stops.is_empty()
             && self.starts.is_empty()
             && !self.promote
             && self.claims.is_none()

@@ -1,4 +1,9 @@
 //! What the disk can do to a daemon: it is cut off, fails, fills up, slows down, or gives back something else.
 
+mod damage;
+mod failed_sync;
+mod full;
 mod power_cut;
+mod read_only;
+mod slow;
 mod synced;

@@ -42,10 +42,15 @@ impl Strace {
         Strace { child, folder }
     }
 
+    /// The trace until now.
+    pub fn so_far(&self) -> String {
+        fs::read_to_string(self.folder.path().join("trace")).unwrap()
+    }
+
     /// Lets go of the process. Answers the trace.
     pub fn detach(mut self) -> String {
         self.end();
-        fs::read_to_string(self.folder.path().join("trace")).unwrap()
+        self.so_far()
     }
 
     fn end(&mut self) {

@@ -186,6 +186,13 @@ impl TestServer {
         status.await
     }
 
+    /// How the daemon ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
+        self.child = None;
+        Some(status)
+    }
+
     /// Asserts that `fsck` finds nothing wrong with the store.
     pub fn fsck(&self) {
         let output = run(&["fsck", "--database", &self.database_url()]);

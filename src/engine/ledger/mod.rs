@@ -310,7 +310,7 @@ impl Ledger {
                     }
                     self.failing = Some(Instant::now());
                     self.state.set_writable(false);
-                    self.give_up(units);
+                    self.give_up(units).await?;
                     // Requests are answered by one try each; this bounds how often.
                     tokio::time::sleep(FIRST_BACKOFF * 5).await;
                     return Ok(None);

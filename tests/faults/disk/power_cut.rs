@@ -35,8 +35,9 @@ async fn lost_by_cuts(synchronous: &str, cuts: u32) -> Vec<String> {
     let mut server = TestServer::within(&config, &[], surroundings).await;
     let mut told = Told::default();
     let mut lost = Vec::new();
-    let (mut acknowledged, mut in_flight) = (0, 0);
+    let (mut made, mut acknowledged, mut in_flight) = (0, 0, 0);
     for cut in 0..cuts {
+        made += 1;
         let load = Load::begin(&server, 8);
         load.acknowledges(20).await;
         tokio::time::sleep(Duration::from_millis((seed >> (cut % 32)) % 300)).await;
@@ -66,7 +67,7 @@ async fn lost_by_cuts(synchronous: &str, cuts: u32) -> Vec<String> {
         server.restart().await;
     }
     println!(
-        "synchronous = {synchronous}: {cuts} cuts, {acknowledged} starts acknowledged, {in_flight} in flight, {} lost",
+        "synchronous = {synchronous}: {made} cuts, {acknowledged} starts acknowledged, {in_flight} in flight, {} lost",
         lost.len()
     );
     assert!(in_flight > 0, "no cut met a request on its way");
