@@ -2,11 +2,15 @@
 //! and the history checker, and has a negative control: a setting or behaviour known to be bad, which it must catch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod cgroups;
+mod clock;
 mod disk;
 mod lane;
 mod load;
 mod mounts;
+mod resources;
 mod strace;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;
+mod usage;
