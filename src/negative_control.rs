@@ -18,6 +18,8 @@ pub(crate) enum NegativeControl {
     ReplyBeforeCommit,
     /// `retry-after-failed-sync`: a sync that failed is taken for one that can be tried again.
     RetryAfterFailedSync,
+    /// `unwatched-clock`: nobody notices that the clock was set.
+    UnwatchedClock,
 }
 
 impl NegativeControl {
@@ -28,6 +30,7 @@ impl NegativeControl {
             NegativeControl::KillLeaderOnly => "kill-leader-only",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",
             NegativeControl::RetryAfterFailedSync => "retry-after-failed-sync",
+            NegativeControl::UnwatchedClock => "unwatched-clock",
         }
     }
 

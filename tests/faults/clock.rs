@@ -3,18 +3,15 @@
 use std::{
     collections::HashSet,
     fs,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use crate::{
-    lane,
-    load::Load,
-    support::{server::TestServer, wait_for},
-    usage::cpu_time,
-};
+use crate::{lane, load::Load, support::server::TestServer, usage::cpu_time};
 
 /// A clock that a test sets: libfaketime reads it from a file.
 struct Clock {
@@ -39,7 +36,7 @@ impl Clock {
         fs::rename(new, self.file()).unwrap();
     }
 
-    async fn server(&self, config: &str) -> TestServer {
+    async fn server(&self, config: &str, control: &str) -> TestServer {
         let library = ["x86_64", "aarch64"]
             .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
             .into_iter()
@@ -52,6 +49,7 @@ impl Clock {
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("DONT_FAKE_MONOTONIC", "1"),
+            ("TASKWRIGHT_CONTROL", control),
         ];
         TestServer::with(config, &variables).await
     }
@@ -76,27 +74,38 @@ async fn status(server: &TestServer, instance: &Value) -> String {
 
 #[tokio::test]
 async fn what_lasts_so_long_lasts_so_long_forward_by_an_hour() {
-    durations_hold("+1h").await;
+    durations_hold("+1h", "").await;
 }
 
 #[tokio::test]
 async fn what_lasts_so_long_lasts_so_long_back_by_an_hour() {
-    durations_hold("-1h").await;
+    durations_hold("-1h", "").await;
 }
 
 #[tokio::test]
 async fn what_lasts_so_long_lasts_so_long_forward_by_ten_years() {
-    durations_hold("+10y").await;
+    durations_hold("+10y", "").await;
 }
 
 #[tokio::test]
 async fn what_lasts_so_long_lasts_so_long_back_by_ten_years() {
-    durations_hold("-10y").await;
+    durations_hold("-10y", "").await;
 }
 
-async fn durations_hold(jump: &str) {
+/// The control: a daemon that does not watch the clock ends early what waits, forgets its keys, and deletes what is kept.
+#[tokio::test]
+async fn a_daemon_that_does_not_watch_the_clock_is_noticed() {
+    for jump in ["+1h", "-1h"] {
+        let outcome = AssertUnwindSafe(durations_hold(jump, "unwatched-clock")).catch_unwind().await;
+        assert!(outcome.is_err(), "{jump} was not noticed");
+    }
+    let outcome = AssertUnwindSafe(nothing_is_deleted("unwatched-clock")).catch_unwind().await;
+    assert!(outcome.is_err(), "what was deleted was not noticed");
+}
+
+async fn durations_hold(jump: &str, control: &str) {
     let clock = Clock::new();
-    let mut server = clock.server(CONFIG).await;
+    let mut server = clock.server(CONFIG, control).await;
     let key = "a-key";
     let keyed = async || {
         let start = server.client().post(server.url("/v1/instances")).header("Idempotency-Key", key);
@@ -105,7 +114,6 @@ async fn durations_hold(jump: &str) {
     };
     let first = keyed().await;
     server.wait_done(&first["number"]).await;
-    let done: Vec<u64> = (1..=1).collect();
     let began = Instant::now();
     let runs = start(&server, json!({"task_id": "sleep", "inputs": {"seconds": 3}, "timeout": 30})).await;
     let times_out = start(&server, json!({"task_id": "sleep", "inputs": {"seconds": 60}, "timeout": 4})).await;
@@ -163,9 +171,7 @@ async fn durations_hold(jump: &str) {
     assert_eq!((&flaky["status"], &flaky["attempt"]), (&json!("failed"), &json!(2)), "{flaky}");
     assert!(Instant::now() < retries_at + Duration::from_secs(20));
     // Nothing is forgotten by the clock.
-    for number in done {
-        assert_eq!(server.get(number).await["id"], first["id"]);
-    }
+    assert_eq!(server.get(1).await["id"], first["id"]);
 
     // And back, under load: no id twice, no end before its beginning.
     let load = Load::begin(&server, 4);
@@ -200,18 +206,12 @@ async fn durations_hold(jump: &str) {
 /// What is kept for a month is not deleted because the clock shows another year.
 #[tokio::test]
 async fn a_clock_that_jumps_ahead_deletes_nothing() {
-    let clock = Clock::new();
-    let mut server = clock.server("[retention]\nage = \"2s\"\n").await;
-    // The control: what is old enough does go.
-    server.start_task("sleep", json!({"seconds": 0})).await;
-    let gone = async |number: u64| {
-        let answer = server.client().get(server.url(&format!("/v1/instances/{number}"))).send().await.unwrap();
-        (answer.status() == 404).then_some(())
-    };
-    wait_for("the first to be forgotten", async || gone(1).await).await;
-    assert!(server.stop().await.success());
+    nothing_is_deleted("").await;
+}
 
-    let mut server = clock.server("").await;
+async fn nothing_is_deleted(control: &str) {
+    let clock = Clock::new();
+    let mut server = clock.server("", control).await;
     let load = Load::begin(&server, 2);
     load.acknowledges(20).await;
     clock.set("+10y");
