@@ -4,10 +4,13 @@
 
 mod cgroups;
 mod clock;
+mod crash;
 mod disk;
+mod history;
 mod lane;
 mod load;
 mod mounts;
+mod random;
 mod resources;
 mod strace;
 #[path = "../support/mod.rs"]

@@ -15,23 +15,12 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptio
 use crate::{
     lane,
     load::Load,
+    random::Random,
     support::{
         server::{TestServer, command, run},
         wait_for,
     },
 };
-
-/// Numbers that a seed gives (xorshift64*).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % end
-    }
-}
 
 /// A daemon that may refuse to start. Dropped, it is killed.
 struct Tried {
@@ -101,7 +90,7 @@ async fn made() -> TestServer {
 
 #[tokio::test]
 async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
-    let mut numbers = Numbers(lane::seed("flipped bytes") | 1);
+    let mut numbers = Random::new(lane::seed("flipped bytes"));
     let server = made().await;
     let good = fs::read(server.database()).unwrap();
     let (mut refused, mut served) = (0, 0);
@@ -188,7 +177,7 @@ async fn use_damaged(tried: &mut Tried, url: &str) {
 
 #[tokio::test]
 async fn of_a_log_that_was_cut_the_whole_commits_before_the_cut_are_left() {
-    let mut numbers = Numbers(lane::seed("cut log") | 1);
+    let mut numbers = Random::new(lane::seed("cut log"));
     let mut server = TestServer::start().await;
     let load = Load::begin(&server, 8);
     load.acknowledges(300).await;
