@@ -94,7 +94,7 @@ async fn what_lasts_so_long_lasts_so_long_back_by_ten_years() {
 
 /// The control: a daemon that does not watch the clock ends early what waits, forgets its keys, and deletes what is kept.
 #[tokio::test]
-async fn a_daemon_that_does_not_watch_the_clock_is_noticed() {
+async fn control_a_daemon_that_does_not_watch_the_clock_is_noticed() {
     for jump in ["+1h", "-1h"] {
         let outcome = AssertUnwindSafe(durations_hold(jump, "unwatched-clock")).catch_unwind().await;
         assert!(outcome.is_err(), "{jump} was not noticed");

@@ -38,7 +38,7 @@ async fn each_backup_under_load_restores_to_all_that_was_acknowledged() {
 
 /// The control: a mere copy of the file lacks what is still in the log.
 #[tokio::test]
-async fn a_copy_of_the_file_alone_is_noticed() {
+async fn control_a_copy_of_the_file_alone_is_noticed() {
     let server = TestServer::start().await;
     let load = Load::begin(&server, 8);
     load.acknowledges(100).await;

@@ -99,8 +99,8 @@ async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
         // In the first round the header too, which tells whose file it is.
         let from = if round == 0 { 0 } else { 100 };
         for _ in 0..1000 {
-            let at = from + numbers.below((bytes.len() - from) as u64) as usize;
-            bytes[at] ^= 1 + numbers.below(255) as u8;
+            let at = from + numbers.within(0..(bytes.len() - from) as u64) as usize;
+            bytes[at] ^= 1 + numbers.within(0..255) as u8;
         }
         // Some rounds spare the schema, so that damage is met later than at the door.
         if round % 3 == 2 {
@@ -189,7 +189,7 @@ async fn of_a_log_that_was_cut_the_whole_commits_before_the_cut_are_left() {
     let mut kept = Vec::new();
     for round in 0..lane::count(8, 60) {
         let mut bytes = whole_log.clone();
-        let at = numbers.below(bytes.len() as u64) as usize;
+        let at = numbers.within(0..bytes.len() as u64) as usize;
         // Cut off, or something else from there on.
         if round % 2 == 0 {
             bytes.truncate(at)

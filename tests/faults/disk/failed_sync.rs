@@ -24,7 +24,7 @@ async fn a_failed_sync_ends_the_daemon_and_loses_nothing() {
 
 /// The control: a daemon that takes a failed sync for one that can be tried again.
 #[tokio::test]
-async fn a_daemon_that_goes_on_after_a_failed_sync_is_noticed() {
+async fn control_a_daemon_that_goes_on_after_a_failed_sync_is_noticed() {
     let mut server = TestServer::with("", &[("TASKWRIGHT_CONTROL", "retry-after-failed-sync")]).await;
     assert!(end_after_failed_sync(&mut server, 2).await.is_none());
 }

@@ -65,7 +65,7 @@ async fn a_locked_database_refuses_starts_in_time_and_lets_the_rest_go_on() {
 
 /// The control: where nobody holds the lock, nothing is refused. So it is the lock that the other test sees.
 #[tokio::test]
-async fn a_database_that_is_only_read_refuses_nothing() {
+async fn control_a_database_that_is_only_read_refuses_nothing() {
     let mut server = TestServer::start().await;
     let load = Load::begin(&server, 4);
     let mut other = SqliteConnectOptions::new().filename(server.database()).connect().await.unwrap();

@@ -155,7 +155,7 @@ async fn is_killed(server: &TestServer, call: &str, nth: u32) -> bool {
 
 /// The control: a store whose rows were not carried over is noticed.
 #[tokio::test]
-async fn a_row_that_is_lost_on_the_way_is_noticed() {
+async fn control_a_row_that_is_lost_on_the_way_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("store.db");
     of_schema(1, &path).await;

@@ -16,7 +16,7 @@ async fn each_start_is_synced_before_it_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_reply_without_a_sync_is_noticed() {
+async fn control_a_reply_without_a_sync_is_noticed() {
     for level in ["off", "normal"] {
         let (answered, unsynced) = answered_and_unsynced(level, &[]).await;
         assert!(unsynced > answered / 2, "synchronous = {level}: {unsynced} of {answered}");
@@ -24,7 +24,7 @@ async fn a_reply_without_a_sync_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_reply_before_the_commit_is_noticed() {
+async fn control_a_reply_before_the_commit_is_noticed() {
     let (answered, unsynced) = answered_and_unsynced("full", &[("TASKWRIGHT_CONTROL", "reply-before-commit")]).await;
     assert!(unsynced > 0, "0 of {answered}");
 }
