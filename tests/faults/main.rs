@@ -6,12 +6,17 @@ mod cgroups;
 mod clock;
 mod crash;
 mod disk;
+mod drain;
+mod fence;
 mod history;
 mod lane;
 mod load;
 mod mounts;
 mod random;
 mod resources;
+#[path = "../it/store/scene.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod scene;
 mod strace;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
