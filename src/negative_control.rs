@@ -18,6 +18,10 @@ pub(crate) enum NegativeControl {
     KillLeaderOnly,
     /// `reply-before-commit`: a start is acknowledged before it is on the disk.
     ReplyBeforeCommit,
+    /// `retry-after-failed-sync`: a sync that failed is taken for one that can be tried again.
+    RetryAfterFailedSync,
+    /// `unwatched-clock`: nobody notices that the clock was set.
+    UnwatchedClock,
 }
 
 impl NegativeControl {
@@ -28,6 +32,8 @@ impl NegativeControl {
             NegativeControl::FenceWithoutAttempt => "fence-without-attempt",
             NegativeControl::KillLeaderOnly => "kill-leader-only",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",
+            NegativeControl::RetryAfterFailedSync => "retry-after-failed-sync",
+            NegativeControl::UnwatchedClock => "unwatched-clock",
         }
     }
 

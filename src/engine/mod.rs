@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod catalog;
+mod clock;
 pub mod command;
 mod command_task;
 mod controls;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     Engine, Inner, OpenEngineError, Parts,
     attempt::Shared,
+    clock::Clock,
     command::{self, Environment},
     definitions::CurrentCatalog,
     feed::Feed,
@@ -137,6 +138,8 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         // The first look finds what was scheduled by an earlier boot.
         next_due: Some(Micros(0)),
         retention: Retention::new(settings.retention, Arc::clone(&catalog)),
+        clock: Clock::new(),
+        clock_sets: Vec::new(),
         failing: None,
         expects_ends: false,
     };

@@ -108,12 +108,17 @@ impl Retention {
         }
     }
 
-    /// Deletes a little by a batch of this number. Answers which instances are gone.
+    /// Deletes a little by a batch of this number and time. Answers which instances are gone.
     ///
     /// # Errors
     /// Where the batch is not committed; it is tried again later.
-    pub async fn purge(&mut self, store: &dyn Store, number: u64, node: &Arc<str>) -> Result<Vec<u64>, CommitError> {
-        let now = Micros::now();
+    pub async fn purge(
+        &mut self,
+        store: &dyn Store,
+        number: u64,
+        node: &Arc<str>,
+        now: Micros,
+    ) -> Result<Vec<u64>, CommitError> {
         self.last = now;
         if self.wants_pass(now) {
             match store.done_by_task().await {

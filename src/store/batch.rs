@@ -20,8 +20,12 @@ pub struct Batch {
     pub number: u64,
     /// The time of everything in this batch.
     pub now: Micros,
+    /// What expires at this time or before is over: `now`, unless the clock was set a short while ago.
+    pub expiry: Micros,
     /// The daemon that writes.
     pub node: Arc<str>,
+    /// How the clock was set since the last batch that promotes; this one does too.
+    pub clock_sets: Vec<ClockSet>,
     /// Lines of logs.
     pub logs: Vec<LogChunk>,
     /// Attempts that ended.
@@ -43,13 +47,24 @@ pub struct Batch {
     pub purge: Option<Purge>,
 }
 
+/// The clock was set: it would have shown one time, and shows another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSet {
+    /// What it would have shown.
+    pub from: Micros,
+    /// What it shows.
+    pub to: Micros,
+}
+
 impl Batch {
     /// A batch with nothing in it.
     pub fn new(number: u64, now: Micros, node: Arc<str>) -> Self {
         Batch {
             number,
             now,
+            expiry: now,
             node,
+            clock_sets: Vec::new(),
             logs: Vec::new(),
             finishes: Vec::new(),
             reports: Vec::new(),
@@ -64,10 +79,19 @@ impl Batch {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.logs.is_empty()
+        self.stops.is_empty() && self.holds_at_most_stops()
+    }
+
+    /// Whether it stops instances and does nothing else.
+    pub fn stops_only(&self) -> bool {
+        !self.stops.is_empty() && self.holds_at_most_stops()
+    }
+
+    fn holds_at_most_stops(&self) -> bool {
+        self.clock_sets.is_empty()
+            && self.logs.is_empty()
             && self.finishes.is_empty()
             && self.reports.is_empty()
-            && self.stops.is_empty()
             && self.starts.is_empty()
             && !self.promote
             && self.claims.is_none()

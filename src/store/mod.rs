@@ -12,9 +12,9 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 
 pub use batch::{
-    Batch, Claimed, Claims, Committed, DefinitionChange, DefinitionOutcome, Ending, Expected, Expired, Finish,
-    FinishOutcome, IdempotencyClaim, NewInstance, Purge, PurgeTask, Purged, Report, Room, Start, StartOutcome, Stop,
-    StopOutcome, Then, Written,
+    Batch, Claimed, Claims, ClockSet, Committed, DefinitionChange, DefinitionOutcome, Ending, Expected, Expired,
+    Finish, FinishOutcome, IdempotencyClaim, NewInstance, Purge, PurgeTask, Purged, Report, Room, Start, StartOutcome,
+    Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
 

@@ -2,15 +2,23 @@
 //! and the history checker, and has a negative control: a setting or behaviour known to be bad, which it must catch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod cgroups;
+mod clock;
 mod crash;
+mod disk;
 mod drain;
 mod fence;
 mod history;
 mod lane;
+mod load;
+mod mounts;
 mod random;
+mod resources;
 #[path = "../it/store/scene.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod scene;
+mod strace;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;
+mod usage;

@@ -28,6 +28,16 @@ pub struct TestServer {
     stderr: Arc<Mutex<String>>,
     client: reqwest::Client,
     variables: Vec<(String, String)>,
+    surroundings: Surroundings,
+}
+
+/// Where a daemon lives, if not in an ordinary place.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Its database, if that is not in the temporary folder.
+    pub database: Option<PathBuf>,
+    /// The program and arguments through which it is started, such as `prlimit --nofile=64`. It must become the daemon.
+    pub through: Vec<String>,
 }
 
 impl TestServer {
@@ -43,6 +53,11 @@ impl TestServer {
 
     /// Starts a daemon with this configuration file and these variables.
     pub async fn with(config: &str, variables: &[(&str, &str)]) -> Self {
+        TestServer::within(config, variables, Surroundings::default()).await
+    }
+
+    /// Starts a daemon with this configuration file and these variables in these surroundings.
+    pub async fn within(config: &str, variables: &[(&str, &str)], surroundings: Surroundings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("config.toml"), config).expect("the configuration can be written");
         let mut server = TestServer {
@@ -52,13 +67,14 @@ impl TestServer {
             stderr: Arc::default(),
             client: reqwest::Client::builder().no_proxy().build().expect("a client"),
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            surroundings,
         };
         server.spawn().await;
         server
     }
 
     async fn spawn(&mut self) {
-        let mut child = command()
+        let mut child = command_through(&self.surroundings.through)
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
             .arg(self.config())
             .args(["--database", &self.database_url()])
@@ -122,7 +138,8 @@ impl TestServer {
 
     /// The database file.
     pub fn database(&self) -> PathBuf {
-        self.folder.path().join("store/taskwright.db")
+        let elsewhere = self.surroundings.database.clone();
+        elsewhere.unwrap_or_else(|| self.folder.path().join("store/taskwright.db"))
     }
 
     /// The database's URL.
@@ -167,6 +184,13 @@ impl TestServer {
         let mut child = self.child.take().expect("the daemon runs");
         let status = wait_for("the end of the daemon", async || child.try_wait().expect("a child can be waited for"));
         status.await
+    }
+
+    /// How the daemon ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().expect("a child can be waited for")?;
+        self.child = None;
+        Some(status)
     }
 
     /// Asserts that `fsck` finds nothing wrong with the store.
@@ -225,7 +249,7 @@ impl TestServer {
 
     /// The value of `TASKWRIGHT_STORE` in this store's processes.
     pub fn tag(&self) -> Option<String> {
-        let lock = fs::metadata(self.folder.path().join("store/taskwright.db.lock")).ok()?;
+        let lock = fs::metadata(self.database().with_added_extension("lock")).ok()?;
         Some(format!("{}:{}", lock.dev(), lock.ino()))
     }
 
@@ -265,7 +289,14 @@ pub fn processes_with(entry: &str) -> Vec<i32> {
 
 /// The binary without whatever the environment of the tests would tell it.
 pub fn command() -> Command {
-    let mut command = Command::new(BINARY);
+    command_through(&[])
+}
+
+/// The binary as another program starts it, which is given with its arguments.
+pub fn command_through(through: &[String]) -> Command {
+    let mut words = through.iter().map(String::as_str).chain([BINARY]);
+    let mut command = Command::new(words.next().expect("there is the binary"));
+    command.args(words);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("TASKWRIGHT") || text.starts_with("NUMEROUS") || text.starts_with("XDG_") {

@@ -39,7 +39,7 @@ impl Ledger {
                     let landed = self.land(part, batch, *committed);
                     self.show(landed).await;
                 }
-                Attempted::NotCommitted(_) => self.give_up(part),
+                Attempted::NotCommitted(_) => self.give_up(part).await?,
                 Attempted::Fatal(error) => {
                     self.abandon(part);
                     parts.into_iter().for_each(|part| self.abandon(part));
@@ -75,11 +75,14 @@ impl Ledger {
         }
     }
 
-    /// Refuses the requests, those that wait too, and keeps what must be written in the end.
-    pub(super) fn give_up(&self, mut units: Units) {
+    /// Refuses the requests, those that wait too, and keeps what must be written in the end. Stops are tried once more by
+    /// themselves: the store may keep room for them.
+    pub(super) async fn give_up(&mut self, mut units: Units) -> Result<(), CommitError> {
         let (starts, stops) = self.lanes.take_requests();
         units.starts.extend(starts);
         units.stops.extend(stops);
+        let stops = Units { stops: std::mem::take(&mut units.stops), ..Units::default() };
+        let stopped = self.write_stops(stops).await;
         units.refuse(|| EngineError::Unavailable(None));
         for unit in units.reports {
             unit.attempt.put_back_report(unit.patch);
@@ -95,6 +98,30 @@ impl Ledger {
             logs.push(unit.attempt);
         }
         self.lanes.restore(Instant::now() + PROBE_EVERY, finishes, logs);
+        stopped
+    }
+
+    async fn write_stops(&mut self, mut stops: Units) -> Result<(), CommitError> {
+        if stops.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
+        stops.fill(&mut batch);
+        match self.attempt(&batch).await {
+            Attempted::Committed(committed) => {
+                let landed = self.land(stops, batch, *committed);
+                self.show(landed).await;
+                Ok(())
+            }
+            Attempted::NotCommitted(_) | Attempted::Refused(_) => {
+                stops.refuse(|| EngineError::Unavailable(None));
+                Ok(())
+            }
+            Attempted::Fatal(error) => {
+                self.abandon(stops);
+                Err(error)
+            }
+        }
     }
 
     /// Answers everybody that nothing more will be written.

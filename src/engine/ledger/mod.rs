@@ -21,6 +21,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    clock::Clock,
     definitions::CurrentCatalog,
     image::Commit,
     images::Images,
@@ -33,7 +34,7 @@ use super::{
 };
 use crate::{
     domain::{Micros, Workload, error::chain},
-    store::{Batch, Claimed, Claims, CommitError, Committed, Store},
+    store::{Batch, Claimed, Claims, ClockSet, CommitError, Committed, Store},
 };
 
 /// How long a commit is tried again before its starts and stops are refused. With the store's own wait for a
@@ -72,6 +73,10 @@ pub struct Ledger {
     pub next_due: Option<Micros>,
     /// What is to be deleted, and when.
     pub retention: Retention,
+    /// What time it is.
+    pub clock: Clock,
+    /// How the clock was set, as long as the store does not know.
+    pub clock_sets: Vec<ClockSet>,
     /// Since when commits fail.
     pub failing: Option<Instant>,
     /// Attempts have begun that may end at once: one look soon spares each of them waking us.
@@ -110,6 +115,7 @@ impl Ledger {
         let mut landed: Option<Landed> = None;
         loop {
             let now = Instant::now();
+            self.look_at_clock();
             if let Some(landed) =
                 landed.take_if(|_| self.lanes.waiting(now) != Waiting::Now || self.state.is_draining())
             {
@@ -154,6 +160,14 @@ impl Ledger {
         }
     }
 
+    fn look_at_clock(&mut self) {
+        let Some(set) = self.clock.look() else { return };
+        tracing::warn!(from = %set.from, to = %set.to, "the clock was set: what waits for a span of time is moved with it");
+        self.clock_sets.push(set);
+        // What is scheduled may be due now, or long after what was reckoned.
+        self.next_due = Some(Micros(i64::MIN));
+    }
+
     /// Sleeps until there is something to do.
     async fn wait(&mut self, waiting: Waiting, now: Instant) {
         let mut until = match waiting {
@@ -172,7 +186,7 @@ impl Ledger {
             && self.may_purge()
         {
             // Far ahead most often, and no matter of a minute.
-            let due = now + due.since(Micros::now()).min(Duration::from_secs(86_400));
+            let due = now + due.since(self.clock.steady()).min(Duration::from_secs(86_400));
             until = Some(until.map_or(due, |until| until.min(due)));
         }
         if std::mem::take(&mut self.expects_ends) {
@@ -197,13 +211,13 @@ impl Ledger {
     }
 
     fn purge_is_due(&self, idle: bool) -> bool {
-        self.may_purge() && self.retention.is_due(idle, Micros::now())
+        self.may_purge() && self.retention.is_due(idle, self.clock.steady())
     }
 
     /// Deletes a little of what is kept no longer.
     async fn purge(&mut self) -> Result<(), CommitError> {
         let figures = &self.state.figures;
-        match self.retention.purge(&*self.store, self.batch + 1, &self.node).await {
+        match self.retention.purge(&*self.store, self.batch + 1, &self.node, self.clock.steady()).await {
             Ok(gone) => {
                 self.batch += 1;
                 self.images.purge(&gone);
@@ -234,7 +248,11 @@ impl Ledger {
     fn batch_for(&mut self, units: &Units) -> Batch {
         let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
         units.fill(&mut batch);
+        batch.expiry = batch.now.min(self.clock.steady());
         batch.promote = self.promotion_is_due();
+        if batch.promote {
+            batch.clock_sets.clone_from(&self.clock_sets);
+        }
         for unit in &units.finishes {
             if unit.item.may_run_again() {
                 self.ready.insert(unit.item.attempt.task.definition.id.shared());
@@ -310,7 +328,7 @@ impl Ledger {
                     }
                     self.failing = Some(Instant::now());
                     self.state.set_writable(false);
-                    self.give_up(units);
+                    self.give_up(units).await?;
                     // Requests are answered by one try each; this bounds how often.
                     tokio::time::sleep(FIRST_BACKOFF * 5).await;
                     return Ok(None);
@@ -329,7 +347,8 @@ impl Ledger {
         if let Some(item) = units.definition.take() {
             self.redefine(item, committed.definition);
         }
-        self.retention.committed(batch.now);
+        self.clock_sets.drain(..batch.clock_sets.len());
+        self.retention.committed(self.clock.steady());
         let figures = &self.state.figures;
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);

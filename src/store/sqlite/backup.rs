@@ -87,7 +87,7 @@ impl Backup {
         partial.push(name);
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = target.with_file_name(partial);
-        for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+        for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".reserve"] {
             if is_same(&with_suffix(store, suffix), target) {
                 return Err(BackupError::Own(shown(target)));
             }

@@ -82,7 +82,14 @@ impl Writer {
 /// Writes `batch`.
 pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed, CommitError> {
     let mut writer = Caller { writer: writing.writer.lock().await, writing };
-    let outcome = transact(&mut writer.writer, batch).await;
+    let is_stop = batch.stops_only();
+    if !is_stop && !writing.reserve.is_held() {
+        return Err(CommitError::NotCommitted("the disk is full: what room is left is kept for stops".into()));
+    }
+    let mut outcome = transact(&mut writer.writer, batch).await;
+    if is_stop && outcome.as_ref().is_err_and(fault::is_want_of_room) && writing.reserve.give() {
+        outcome = transact(&mut writer.writer, batch).await;
+    }
     if matches!(outcome, Err(CommitError::Fatal(_))) {
         writer.writer.failed = true;
     }

@@ -2,7 +2,10 @@
 
 use sqlx::Error;
 
-use crate::store::{CommitError, StoreError};
+use crate::{
+    negative_control::NegativeControl,
+    store::{CommitError, StoreError},
+};
 
 // Result codes: https://www.sqlite.org/rescode.html
 const ERROR: i32 = 1;
@@ -39,6 +42,13 @@ pub(super) enum Stage {
 /// The extended result code, where SQLite gave one.
 pub(super) fn code(error: &Error) -> Option<i32> {
     error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse().ok())
+}
+
+/// Whether nothing was committed because the disk is full.
+pub(super) fn is_want_of_room(error: &CommitError) -> bool {
+    let CommitError::NotCommitted(cause) = error else { return false };
+    let code = cause.downcast_ref::<Error>().and_then(code);
+    code.is_some_and(|code| code & 0xff == FULL || matches!(code, IOERR_SHMOPEN | IOERR_SHMSIZE | IOERR_SHMMAP))
 }
 
 /// Whether the file is damaged, or no database at all.
@@ -83,6 +93,7 @@ pub(super) fn of_commit(error: Error, stage: Stage) -> CommitError {
         (NOMEM | READONLY | CANTOPEN | ABORT | INTERRUPT, Stage::Statement) => CommitError::NotCommitted(error.into()),
         // One of the items breaks a constraint or a trigger.
         (CONSTRAINT | TOOBIG | MISMATCH | RANGE | ERROR, Stage::Statement) => CommitError::Refused(error.into()),
+        (IOERR, _) if NegativeControl::RetryAfterFailedSync.is_on() => CommitError::NotCommitted(error.into()),
         // After a failed sync, or any other failure of COMMIT, nobody knows what is on the disk; after damage or
         // a failed read or write nobody knows what is in the file.
         _ => CommitError::Fatal(error.into()),

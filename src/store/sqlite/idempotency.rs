@@ -110,7 +110,7 @@ pub(super) async fn look_up(
             arguments.add(claim.key.clone())?;
         }
         arguments.pad((size - items.len()) * 3)?;
-        arguments.add(batch.now.0)
+        arguments.add(batch.expiry.0)
     };
     let rows = transaction.fetch(&LOOK_UP, &keyed, bind).await?;
     rows.iter()
@@ -130,7 +130,7 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch, keys
     let sql = "DELETE FROM idempotency WHERE (principal, key) IN (SELECT principal, key FROM idempotency \
         INDEXED BY idempotency_expires WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)";
     let arguments = transaction.queue_fixed(sql).await?;
-    arguments.add(batch.now.0)?;
+    arguments.add(batch.expiry.0)?;
     arguments.add_count(2 * new.len() as u64 + 16)?;
     let bind = |arguments: &mut Arguments, items: &[(&IdempotencyClaim, Made)], size: usize| {
         for (claim, made) in items {

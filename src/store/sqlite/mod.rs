@@ -27,6 +27,7 @@ mod promotions;
 mod purge;
 mod readers;
 mod reports;
+mod reserve;
 mod rollup;
 mod settings;
 mod starts;
@@ -55,6 +56,7 @@ use crate::domain::{
 use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
+use reserve::Reserve;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
@@ -68,6 +70,7 @@ pub struct SqliteStore {
 struct Writing {
     writer: Arc<tokio::sync::Mutex<Writer>>,
     checkpointer: Checkpointer,
+    reserve: Reserve,
     /// Held until everything else is closed.
     lock: Mutex<Option<File>>,
 }

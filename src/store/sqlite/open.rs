@@ -21,6 +21,7 @@ use super::{
     created, fault,
     header::{self, SCHEMA},
     readers::Readers,
+    reserve::Reserve,
     settings::Settings,
     statement::execute,
 };
@@ -65,7 +66,8 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
         let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, sequence)));
         let checkpoints = connection::checkpointer(path, settings.synchronous).await?;
         let checkpointer = Checkpointer::start(checkpoints, Arc::clone(&writer)).map_err(sqlx::Error::Io)?;
-        let writing = Writing { writer, checkpointer, lock: Mutex::new(Some(lock)) };
+        let reserve = Reserve::take(path).map_err(sqlx::Error::Io)?;
+        let writing = Writing { writer, checkpointer, reserve, lock: Mutex::new(Some(lock)) };
         Ok(SqliteStore { identity, readers, writing: Some(writing) })
     };
     opened.await.map_err(|fault| fault.at(&location))
@@ -128,6 +130,11 @@ async fn schema_of(connection: &mut SqliteConnection, location: &str) -> Result<
         return Ok(0);
     }
     header::owner(application_id, schema, location).map_err(Fault::Open)?;
+    let migrated = number(connection, "SELECT coalesce(max(version), 0) FROM _sqlx_migrations").await?;
+    if migrated > SCHEMA {
+        let location = location.to_owned();
+        return Err(Fault::Open(OpenError::Newer { location, found: migrated, known: SCHEMA }));
+    }
     Ok(schema)
 }
 

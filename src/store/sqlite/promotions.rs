@@ -34,9 +34,35 @@ pub(super) async fn write(
     batch: &Batch,
     tally: &mut Tally,
 ) -> Result<(Vec<Expired>, Vec<Arc<str>>), sqlx::Error> {
+    let mut promoted = follow_clock(transaction, batch).await?;
     let expired = expire(transaction, batch, tally).await?;
-    let promoted = promote(transaction, batch.now).await?;
+    promoted.extend(promote(transaction, batch.now).await?);
     Ok((expired, promoted))
+}
+
+/// Where the clock was set: moves the deadlines of what waits, and makes retries ready at once, for their delays are
+/// short and the clock no longer tells when they are over. Nobody can see these changes, so that they are no new
+/// versions. Answers the tasks of the retries.
+async fn follow_clock(transaction: &mut Transaction<'_>, batch: &Batch) -> Result<Vec<Arc<str>>, sqlx::Error> {
+    for set in &batch.clock_sets {
+        // What was scheduled begins to wait when the clock says so, as ever.
+        let sql = "UPDATE instances INDEXED BY instances_expiring SET queue_deadline = \
+            CASE WHEN run_at <= ? THEN queue_deadline + ? ELSE max(run_at, ?) + queue_timeout END \
+            WHERE status = 0 AND attempt = 0 AND queue_deadline IS NOT NULL";
+        let arguments = transaction.queue_fixed(sql).await?;
+        arguments.add(set.from.0)?;
+        arguments.add(set.to.0.saturating_sub(set.from.0))?;
+        arguments.add(set.to.0)?;
+        transaction.run().await?;
+    }
+    if batch.clock_sets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "UPDATE instances SET ready = 1 WHERE number IN (SELECT number FROM instances \
+        INDEXED BY instances_scheduled WHERE status = 0 AND ready = 0 AND attempt > 0) RETURNING task_id";
+    transaction.queue_fixed(sql).await?;
+    let rows = transaction.run().await?;
+    Ok(rows.iter().map(|row| shared(row, 0)).collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
 }
 
 async fn expire(

@@ -1,0 +1,26 @@
+//! A slow disk makes starts slower, and nothing else.
+
+use std::time::Duration;
+
+use crate::{load::Load, strace::Strace, support::server::TestServer};
+
+#[tokio::test]
+async fn a_slow_disk_makes_starts_slower_and_fails_none() {
+    let mut server = TestServer::start().await;
+    let inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_exit=500000"];
+    let strace = Strace::attach(server.pid(), &inject).await;
+    let load = Load::begin(&server, 32);
+    // They share syncs: one client at a time would take a minute.
+    load.acknowledges(150).await;
+    let began = std::time::Instant::now();
+    let answer = server.client().get(server.url("/v1/instances?limit=5")).send().await.unwrap();
+    assert!(answer.status() == 200 && began.elapsed() < Duration::from_millis(250), "{:?}", began.elapsed());
+    let told = load.end().await;
+    strace.detach();
+    assert!(told.refused.is_empty() && told.unanswered == 0, "{:?}, {} unanswered", told.refused, told.unanswered);
+    assert!(told.slowest > Duration::from_millis(500), "{:?}: the disk was not slow", told.slowest);
+    println!("{} starts, the slowest {:?}", told.acknowledged.len(), told.slowest);
+    told.is_kept_by(&server).await;
+    assert!(server.stop().await.success());
+    server.fsck();
+}
