@@ -310,6 +310,8 @@ fn signal_name(number: i32) -> String {
         libc::SIGIO => "SIGIO",
         libc::SIGPWR => "SIGPWR",
         libc::SIGSYS => "SIGSYS",
+        // The C library keeps the first real-time signals to itself: they have no name.
+        other if other < libc::SIGRTMIN() => return format!("SIG{other}"),
         other => return format!("SIGRTMIN+{}", other - libc::SIGRTMIN()),
     };
     name.to_owned()

@@ -85,8 +85,8 @@ impl Newest {
         if self.bytes.len() > 2 * Self::KEEP {
             let from = self.bytes.len() - Self::KEEP;
             // A line that has lost its beginning goes too.
-            let cut = self.bytes[from..].iter().position(|byte| *byte == b'\n').map_or(from, |at| from + at + 1);
-            self.lost += self.bytes[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+            let cut = memchr::memchr(b'\n', &self.bytes[from..]).map_or(from, |at| from + at + 1);
+            self.lost += memchr::memchr_iter(b'\n', &self.bytes[..cut]).count() as u64;
             self.bytes.drain(..cut);
         }
     }

@@ -110,9 +110,12 @@ pub(super) async fn next_reply(control: &AsyncFd<OwnedFd>) -> io::Result<Option<
     loop {
         let mut ready = control.readable().await?;
         let received = ready.try_io(|socket| sys::receive(socket.get_ref().as_fd(), &mut record));
-        // Else it was not ready after all.
-        if let Ok(length) = received {
-            return Ok(Reply::decode(&record[..length?]));
+        match received {
+            // It ended before it had read all that we sent; what it said before is still there to be read.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Ok(length) => return Ok(Reply::decode(&record[..length?])),
+            // It was not ready after all.
+            Err(_) => {}
         }
     }
 }

@@ -2,8 +2,12 @@
 //! and the history checker, and has a negative control: a setting or behaviour known to be bad, which it must catch.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod children;
 mod lane;
 mod model;
+mod poison;
+mod races;
+mod random;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;
