@@ -13,6 +13,8 @@ const VARIABLE: &str = "TASKWRIGHT_CONTROL";
 /// A promise that can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NegativeControl {
+    /// `drain-as-end`: what an attempt does because of a drain counts as its own end.
+    DrainAsEnd,
     /// `fence-without-attempt`: reports and finishes land whatever the attempt.
     FenceWithoutAttempt,
     /// `kill-leader-only`: of an attempt's processes only the program itself is killed.
@@ -25,6 +27,7 @@ impl NegativeControl {
     #[cfg(feature = "negative-controls")]
     const fn name(self) -> &'static str {
         match self {
+            NegativeControl::DrainAsEnd => "drain-as-end",
             NegativeControl::FenceWithoutAttempt => "fence-without-attempt",
             NegativeControl::KillLeaderOnly => "kill-leader-only",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",

@@ -8,7 +8,10 @@ use super::{
     AttemptIdentity, Engine, EngineError, NewLine, Receipt, ReportPatch, StopOptions, Writer, attempt, lanes::StopItem,
     token,
 };
-use crate::domain::{FieldError, Instance, InstanceKey, Json};
+use crate::{
+    domain::{FieldError, Instance, InstanceKey, Json},
+    negative_control::NegativeControl,
+};
 
 impl Engine {
     /// Stops an instance; answers when the stop is committed.
@@ -95,6 +98,11 @@ impl Engine {
     /// The running attempt that `writer` may write for.
     async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<attempt::Attempt>, EngineError> {
         let instance = self.instance(key).await?;
+        if NegativeControl::FenceWithoutAttempt.is_on()
+            && let Some(attempt) = self.inner.running.get(instance.number)
+        {
+            return Ok(attempt);
+        }
         if instance.is_done() {
             return Err(EngineError::AttemptOver);
         }

@@ -12,11 +12,13 @@ use tokio::sync::oneshot;
 
 use super::{
     Catalog, Engine, EngineError, IdempotencyKey, StartOptions, StartRequest, Started, StartedBatch,
+    image::Commit,
     lanes::{StartItem, StartReply},
     start,
 };
 use crate::{
-    domain::{FieldError, Instance, InstanceKey, Json},
+    domain::{FieldError, Instance, InstanceKey, Json, Micros},
+    negative_control::NegativeControl,
     store::Start,
 };
 
@@ -163,9 +165,13 @@ impl Engine {
         let until_done = held.as_ref().map(|(_, until_done, _)| Arc::clone(until_done));
         let (reply, mut answer) = oneshot::channel();
         let item = StartItem { bytes: start::bytes(&start), start, catalog, reply, until_done };
+        let too_early = NegativeControl::ReplyBeforeCommit.is_on().then(|| as_if_committed(&item.start));
         if self.inner.lanes.push_start(item).is_err() {
             let pending = self.inner.state.pending.load(Ordering::Relaxed);
             return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
+        }
+        if too_early.is_some() {
+            return Ok(too_early);
         }
         let answer = match held {
             None => answer.await,
@@ -195,6 +201,13 @@ impl Engine {
         }
         Ok(instances)
     }
+}
+
+/// What the answer to `start` will be, but for the numbers, if it is committed: for a negative control.
+fn as_if_committed(start: &Start) -> StartedBatch {
+    let commit = Commit { batch: 0, now: Micros::now(), node: Arc::from("") };
+    let instances = start.instances.iter().map(|new| Arc::new(commit.created(0, new))).collect();
+    StartedBatch { instances, replayed: false }
 }
 
 /// The only instance of a start of one.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{InstanceKey, Status},
     engine::{AttemptIdentity, EngineError, IdempotencyKey},
+    negative_control::NegativeControl,
 };
 
 /// Who makes a request.
@@ -117,7 +118,8 @@ pub async fn authorize(app: &App, principal: &Principal, scope: Scope, own: Opti
 /// Whether the attempt is the one that runs: a late token does nothing any more.
 async fn still_counts(app: &App, identity: AttemptIdentity) -> Result<(), Problem> {
     let instance = app.engine().instance(InstanceKey::Id(identity.instance)).await?;
-    if instance.status() == Status::Running && instance.attempt == identity.attempt {
+    let is_current = instance.attempt == identity.attempt || NegativeControl::FenceWithoutAttempt.is_on();
+    if instance.status() == Status::Running && is_current {
         return Ok(());
     }
     Err(EngineError::AttemptOver.into())

@@ -3,11 +3,18 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod children;
+mod crash;
+mod drain;
+mod fence;
+mod history;
 mod lane;
 mod model;
 mod poison;
 mod races;
 mod random;
+#[path = "../it/store/scene.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod scene;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod support;

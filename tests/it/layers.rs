@@ -9,7 +9,9 @@ use std::{
 /// What each layer may name, beside itself.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
-        ("domain", &[] as &[_]),
+        // Whatever has a promise to keep asks it whether to break that.
+        ("negative_control", &[] as &[_]),
+        ("domain", &[]),
         ("task", &["domain"]),
         ("store", &["domain"]),
         ("process", &["domain"]),
@@ -95,7 +97,8 @@ fn imports_point_one_way() {
             continue;
         };
         for module in named(&fs::read_to_string(&file).expect("a source can be read")) {
-            if module != layer && allowed.contains_key(module.as_str()) && !may.contains(&module.as_str()) {
+            let is_open = module == layer || module == "negative_control";
+            if !is_open && allowed.contains_key(module.as_str()) && !may.contains(&module.as_str()) {
                 wrong.push(format!("{} names crate::{module}", relative.display()));
             }
         }

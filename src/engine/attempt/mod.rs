@@ -23,6 +23,7 @@ pub use reports::TakenReport;
 use super::{catalog::Task, lanes::Lanes, pool::Slot};
 use crate::{
     domain::{Instance, Json, Limits},
+    negative_control::NegativeControl,
     store::LogExtent,
     task::reporter::StopReason,
 };
@@ -229,7 +230,7 @@ impl Attempt {
 
     /// Whether the handler knows of the drain.
     pub fn observed_shutdown(&self) -> bool {
-        self.observed_shutdown.load(Ordering::SeqCst)
+        self.observed_shutdown.load(Ordering::SeqCst) && !NegativeControl::DrainAsEnd.is_on()
     }
 
     /// Notes that the attempt knows of the drain: its command was signalled.

@@ -15,16 +15,15 @@ use crate::{
     store::{Batch, Ending, Expected, Finish, FinishOutcome, Then},
 };
 
-/// The output of an attempt that is the running one. `v` is what is written.
-pub(super) const SET_OUTPUT: &str = "INSERT INTO outputs (number, body) SELECT v.number, v.body FROM v \
-    CROSS JOIN instances i ON i.number = v.number WHERE i.attempt = v.attempt AND i.status = 1 \
-    ON CONFLICT (number) DO UPDATE SET body = excluded.body";
-
 static OUTPUTS: Statement = Statement::new(&[
     Part::Text("WITH v(number, attempt, body) AS (VALUES "),
     Part::Rows(3),
-    Part::Text(") "),
-    Part::Text(SET_OUTPUT),
+    Part::Text(
+        ") INSERT INTO outputs (number, body) SELECT v.number, v.body FROM v \
+         CROSS JOIN instances i ON i.number = v.number WHERE ",
+    ),
+    Part::Fence("i"),
+    Part::Text(" ON CONFLICT (number) DO UPDATE SET body = excluded.body"),
 ]);
 
 static ATTEMPTS: Statement = Statement::new(&[
@@ -38,9 +37,10 @@ static ATTEMPTS: Statement = Statement::new(&[
          SELECT v.number, v.attempt, i.node, i.started_at, max(?, i.started_at), \
          iif(i.stop_requested_at IS NULL, v.ended, v.stopped_ended), \
          iif(i.stop_requested_at IS NULL, v.error, v.stopped_error), v.exit_code, v.signal \
-         FROM v CROSS JOIN instances i ON i.number = v.number WHERE i.attempt = v.attempt AND i.status = 1 \
-         AND iif(i.stop_requested_at IS NULL, v.row, v.stopped_row)",
+         FROM v CROSS JOIN instances i ON i.number = v.number WHERE ",
     ),
+    Part::Fence("i"),
+    Part::Text(" AND iif(i.stop_requested_at IS NULL, v.row, v.stopped_row)"),
 ]);
 
 static FINISHES: Statement = Statement::new(&[
@@ -59,9 +59,10 @@ static FINISHES: Statement = Statement::new(&[
          progress = coalesce(v.progress, instances.progress), \
          message = iif(v.progress IS NULL, instances.message, v.message), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
-         FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
-         RETURNING number, version, stop_requested_at IS NOT NULL, task_id, started_at",
+         FROM v WHERE instances.number = v.number AND ",
     ),
+    Part::Fence("instances"),
+    Part::Text(" RETURNING number, version, stop_requested_at IS NOT NULL, task_id, started_at"),
 ]);
 
 /// The common case of [`FINISHES`]: nothing is read back.
@@ -75,9 +76,10 @@ static EXPECTED: Statement = Statement::new(&[
          progress = coalesce(v.progress, instances.progress), \
          message = iif(v.progress IS NULL, instances.message, v.message), \
          version = v.version + 1, batch = ?, updated_at = ? \
-         FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
-         AND instances.version = v.version AND stop_requested_at IS NULL",
+         FROM v WHERE instances.number = v.number AND ",
     ),
+    Part::Fence("instances"),
+    Part::Text(" AND instances.version = v.version AND stop_requested_at IS NULL"),
 ]);
 
 /// Whether everything in `batch` may be written as if each finish found its instance as expected.

@@ -21,9 +21,10 @@ static REPORTS: Statement = Statement::new(&[
          message = iif(v.progress IS NULL, instances.message, v.message), \
          verdict = iif(v.has_verdict, v.verdict, instances.verdict), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
-         FROM v WHERE instances.number = v.number AND instances.attempt = v.attempt AND instances.status = 1 \
-         RETURNING number, version",
+         FROM v WHERE instances.number = v.number AND ",
     ),
+    Part::Fence("instances"),
+    Part::Text(" RETURNING number, version"),
 ]);
 
 /// Writes the reports of `batch`.

@@ -11,6 +11,8 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use crate::negative_control::NegativeControl;
+
 /// The number of rows of each size.
 const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -23,6 +25,8 @@ pub(super) enum Part {
     Rows(usize),
     /// This text once a row, separated by the second.
     Repeat(&'static str, &'static str),
+    /// The fence: that `v.attempt` is the attempt of this table's instance, which runs.
+    Fence(&'static str),
 }
 
 /// A statement, or several that run in one go, over a varying number of rows.
@@ -60,6 +64,10 @@ fn build(parts: &[Part], size: usize) -> String {
                 sql.push_str(&vec![row; size].join(","));
             }
             Part::Repeat(text, separator) => sql.push_str(&vec![*text; size].join(separator)),
+            Part::Fence(table) if NegativeControl::FenceWithoutAttempt.is_on() => {
+                sql.push_str(&format!("{table}.status = 1"));
+            }
+            Part::Fence(table) => sql.push_str(&format!("{table}.attempt = v.attempt AND {table}.status = 1")),
         }
     }
     sql
