@@ -20,7 +20,7 @@ use taskwright::{
 
 use super::{
     long_time,
-    processes::{Footprint, Undertaker, kill, spawner},
+    processes::{Footprint, Undertaker, of_attempts, spawner},
     run, shell, stop,
 };
 use crate::{
@@ -354,16 +354,22 @@ async fn a_command_without_its_folder_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_program_that_kills_all_it_may_see_of_us_leaves_the_daemon() {
-    // By its own hand the supervisor, then from outside the spawner while it cleans up.
-    let line = format!("setsid sleep {0} & kill -9 $PPID; sleep {0}", long_time());
-    let server = TestServer::with_config(&shell("kills", &line, "")).await;
+async fn a_program_that_kills_supervisor_and_spawner_is_found_by_its_environment() {
+    // In one breath, so that neither can see to what the other leaves. The last one has a session of its own.
+    let line = format!(
+        "setsid sleep {0} & (setsid sleep {0} &); s=$(cut -d' ' -f4 /proc/$PPID/stat); kill -STOP $s $PPID; \
+         kill -9 $s $PPID; exec setsid sleep {0}",
+        long_time()
+    );
+    let config = shell("kills", &line, "max_attempts = 2") + &shell("well", "exit 0", "");
+    let server = TestServer::with_config(&config).await;
+    let _undertaker = Undertaker::of(&server);
     for _ in 0..lane::count(3, 50) {
-        let started = server.start_task("kills", json!({})).await;
-        kill(spawner(&server));
-        let done = server.wait_done(&started["number"]).await;
-        assert!(matches!(done["error"]["kind"].as_str(), Some("interrupted" | "spawn")), "{done}");
-        server.wait_until(&started["number"], "gone", |_| server.processes().is_empty()).await;
+        let instance = run(&server, "kills", &json!({})).await;
+        let error = &instance["error"];
+        assert_eq!((&error["kind"], &instance["attempt"]), (&json!("interrupted"), &json!(2)), "{instance}");
+        assert_eq!(of_attempts(&server), [0_i32; 0]);
+        assert_eq!(run(&server, "well", &json!({})).await["status"], "completed");
     }
     server.fsck();
 }

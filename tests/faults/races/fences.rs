@@ -1,127 +1,55 @@
 //! R4 and R14: two claimers of one row, a late writer against the next attempt, and reports against the end.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use taskwright::{
-    domain::{
-        Ended, Instance, InstanceError, InstanceKey, Json, Labels, Limits, Micros, Outcome, Progress, Status, Workload,
-        error::ErrorKind,
-    },
+    domain::{InstanceKey, Micros, Progress, Status},
     engine::{EngineError, ReportPatch, Writer},
     store::{
-        Batch, Claims, Committed, Ending, Finish, FinishOutcome, NewInstance, Report, Room, Start, Store, Then,
-        Written,
+        Claims, FinishOutcome, Report, Written,
         sqlite::{Settings, SqliteStore, Synchronous},
     },
 };
 use tokio::{join, sync::Barrier};
-use uuid::Uuid;
 
 use super::{
     bench::{Bench, WORKERS},
     dither, fails_under,
     saboteur::{Sabotage, Saboteur},
 };
-use crate::{lane, random::Random};
+use crate::{
+    lane,
+    random::Random,
+    scene::{Scene, again, claims, error, failed, finish, finish_as, new, report, retried, room},
+};
 
-/// A store to which several write at once, and the numbers of its batches.
-struct Table {
-    store: Arc<Saboteur>,
-    batches: AtomicU64,
-    _folder: tempfile::TempDir,
-}
-
-impl Table {
-    async fn new(sabotage: Sabotage) -> Arc<Table> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let settings = Settings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Off };
-        let store = Saboteur::over(Arc::new(SqliteStore::open(settings).await.expect("it opens")), sabotage);
-        Arc::new(Table { store, batches: AtomicU64::new(0), _folder: folder })
-    }
-
-    async fn commit(&self, fill: impl FnOnce(&mut Batch)) -> Committed {
-        let number = self.batches.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut batch = Batch::new(number, Micros::now(), "node".into());
-        fill(&mut batch);
-        self.store.commit(&batch).await.expect("it commits")
-    }
-
-    async fn start(&self, claim: bool) -> u64 {
-        let new = NewInstance {
-            id: Uuid::now_v7(),
-            task_id: "a".into(),
-            workload: Workload::Local,
-            inputs: Json::empty_object(),
-            limits: Limits {
-                timeout: None,
-                queue_timeout: None,
-                max_attempts: 2,
-                retry_delay: Duration::from_millis(1),
-                priority: 0,
-            },
-            labels: Labels::default(),
-            run_at: None,
-            retry_of: None,
-        };
-        let committed = self
-            .commit(|batch| {
-                batch.starts.push(Start { instances: vec![new], idempotency: None });
-                batch.claims = claim.then(one);
-            })
-            .await;
-        match &committed.starts[0] {
-            taskwright::store::StartOutcome::Created { numbers } => numbers[0],
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn get(&self, number: u64) -> Instance {
-        self.store.get(&[InstanceKey::Number(number)]).await.expect("it reads").remove(0)
-    }
-
-    async fn is_sound(&self) {
-        assert_eq!(self.store.check().await.expect("it reads"), []);
-    }
+/// A store to which several write at once.
+async fn table(sabotage: Sabotage) -> Arc<Scene> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Off };
+    let store = SqliteStore::open(settings).await.expect("it opens");
+    Arc::new(Scene::new(Saboteur::over(Arc::new(store), sabotage), folder))
 }
 
 /// Room for one instance.
-fn one() -> Claims {
-    let room = Room { task_id: "a".into(), workload: Workload::Local, n: 1, older: true };
-    Claims { rooms: vec![room], local_slots: 1, command_slots: 0 }
-}
-
-fn finish(instance: u64, attempt: u32, then: Then, ended: Ended) -> Finish {
-    let ending = Ending { then, ended, error: None };
-    Finish {
-        instance,
-        attempt,
-        expected: None,
-        unless_stopped: ending.clone(),
-        if_stopped: ending,
-        progress: None,
-        output: None,
-        exit_code: None,
-        signal: None,
-    }
+fn one() -> Option<Claims> {
+    Some(claims([room("a", 1)]))
 }
 
 /// Two claim the one row that is ready.
 async fn two_claimers(times: u32, sabotage: Sabotage) -> Result<(), String> {
-    let table = Table::new(sabotage).await;
+    let table = table(sabotage).await;
     for _ in 0..times {
-        let number = table.start(false).await;
+        let number = table.pending(new("a")).await;
         let barrier = Arc::new(Barrier::new(2));
         let claimers = [0, 1].map(|_| {
             let (table, barrier) = (Arc::clone(&table), Arc::clone(&barrier));
             tokio::spawn(async move {
                 barrier.wait().await;
-                table.commit(|batch| batch.claims = Some(one())).await.claimed
+                table.commit(|batch| batch.claims = one()).await.claimed
             })
         });
         let mut claimed = Vec::new();
@@ -132,9 +60,7 @@ async fn two_claimers(times: u32, sabotage: Sabotage) -> Result<(), String> {
         if claimed.len() != 1 || claimed[0].instance != number || (row.attempt, row.status()) != (1, Status::Running) {
             return Err(format!("claimed were {claimed:?}, and the row is {row:?}"));
         }
-        table
-            .commit(|batch| batch.finishes.push(finish(number, 1, Then::Done(Outcome::Completed), Ended::Completed)))
-            .await;
+        table.commit(|batch| batch.finishes.push(finish(number, 1))).await;
     }
     table.is_sound().await;
     Ok(())
@@ -153,10 +79,10 @@ async fn control_r4_a_row_that_is_claimed_twice_is_found() {
 
 /// A writer of the first attempt comes late, while the second begins. Whatever it writes after that must not land.
 async fn late_writer(times: u32) -> Result<(), String> {
-    let table = Table::new(Sabotage::Nothing).await;
+    let table = table(Sabotage::Nothing).await;
     let mut random = Random::new(lane::seed("late_writer"));
     for _ in 0..times {
-        let number = table.start(true).await;
+        let number = table.running(retried("a")).await;
         let barrier = Arc::new(Barrier::new(2));
         let longest = Duration::from_micros(300);
         let (one_side, other_side) = (random.next(), random.next());
@@ -165,11 +91,11 @@ async fn late_writer(times: u32) -> Result<(), String> {
             tokio::spawn(async move {
                 barrier.wait().await;
                 dither(one_side, longest).await;
-                let again = finish(number, 1, Then::Again { run_at: Micros(0) }, Ended::Interrupted);
+                let again = finish_as(number, 1, again(Micros(0), error("no", 1)));
                 table
                     .commit(|batch| {
                         batch.finishes.push(again);
-                        batch.claims = Some(one());
+                        batch.claims = one();
                     })
                     .await
             })
@@ -180,7 +106,7 @@ async fn late_writer(times: u32) -> Result<(), String> {
                 barrier.wait().await;
                 dither(other_side, longest).await;
                 let progress = Some(Progress::new(0.9, Some("late")).expect("valid"));
-                let report = Report { instance: number, attempt: 1, progress, output: None, verdict: None };
+                let report = Report { progress, ..report(number, 1) };
                 let first = table.commit(|batch| batch.reports.push(report.clone())).await;
                 // By now the second attempt runs, or is about to.
                 let second = table.commit(|batch| batch.reports.push(report)).await;
@@ -198,16 +124,13 @@ async fn late_writer(times: u32) -> Result<(), String> {
             return Err(format!("a writer that was refused wrote all the same: {late:?}"));
         }
         // Nor may the first attempt end the second.
-        let error = InstanceError { kind: ErrorKind::Exit { exit_code: 1 }, message: "late".into(), attempt: 1 };
-        let stale = finish(number, 1, Then::Done(Outcome::Failed(Box::new(error))), Ended::Failed);
+        let stale = finish_as(number, 1, failed(error("late", 1)));
         let ended = table.commit(|batch| batch.finishes.push(stale)).await;
         let row = table.get(number).await;
         if ended.finishes[0] != FinishOutcome::Fenced || row.status() != Status::Running {
             return Err(format!("the first attempt ended the second: {row:?}"));
         }
-        table
-            .commit(|batch| batch.finishes.push(finish(number, 2, Then::Done(Outcome::Completed), Ended::Completed)))
-            .await;
+        table.commit(|batch| batch.finishes.push(finish(number, 2))).await;
     }
     table.is_sound().await;
     Ok(())
@@ -236,7 +159,7 @@ async fn reports_and_end(times: u32, sabotage: Sabotage) -> Result<u32, String> 
     let folder = tempfile::tempdir().expect("a folder");
     let bench = Bench::open(folder.path(), sabotage).await;
     let mut random = Random::new(lane::seed("reports_and_end"));
-    let seeds: Vec<_> = (0..WORKERS).map(|_| std::sync::Mutex::new(random.fork())).collect();
+    let seeds: Vec<_> = (0..WORKERS).map(|_| Mutex::new(random.fork())).collect();
     let race = async |bench: &Bench, worker: u64| {
         let number = bench.start("returns").await?;
         let after = seeds[worker as usize].lock().unwrap().next();
@@ -252,7 +175,7 @@ async fn reports_and_end(times: u32, sabotage: Sabotage) -> Result<u32, String> 
                 let patch = ReportPatch { progress, ..ReportPatch::default() };
                 match bench.engine.report(InstanceKey::Number(number), Writer::Attempt(1), None, patch).await {
                     Ok(receipt) => acknowledged = (n, receipt.version),
-                    Err(EngineError::AttemptOver | EngineError::AttemptNotRunning { .. }) => break,
+                    Err(EngineError::AttemptOver | EngineError::AttemptNotRunning) => break,
                     Err(error) => return Err(format!("report {n}: {error}")),
                 }
             }
