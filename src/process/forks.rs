@@ -1,4 +1,4 @@
-//! The spawner's own process: it forks a supervisor per command and cleans up after those that were killed.
+//! The spawner's own process: it forks supervisors and cleans up after those that were killed.
 //!
 //! It keeps a copy of each supervisor's control socket. So the daemon reads the end of that socket only when the
 //! supervisor is gone *and* the spawner has killed whatever it left behind.
@@ -9,10 +9,10 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::own_program;
-use super::supervisor::{self, Files, Inherited};
+use super::supervisor::{self, Inherited};
 use super::sys::{self, Reaped};
 use super::tree;
-use super::wire::{HELLO, Reply, Request, Step};
+use super::wire::{HELLO, HIRE, Reply, Step};
 
 /// The name under which this binary is the spawner.
 pub(super) const HIDDEN_NAME: &str = "taskwright-spawner";
@@ -70,6 +70,8 @@ impl Forks {
         sys::become_subreaper()?;
         sys::forbid_new_privileges()?;
         let signals = sys::take_signals()?;
+        // After all are blocked: nothing can end this process in between.
+        sys::default_signals();
         let (lifeline, alive) = io::pipe()?;
         sys::send(daemon.as_fd(), HELLO, &[])?;
         Ok(Forks {
@@ -144,9 +146,9 @@ impl Forks {
 
     fn take_request(&mut self) {
         let Some(daemon) = &self.daemon else { return };
-        let mut record = [0; Request::LENGTH];
-        let (length, fds) = match sys::receive_with_fds(daemon.as_fd(), &mut record) {
-            Ok((length, fds)) if length > 0 => (length, fds),
+        let mut record = [0; HIRE.len()];
+        let fds = match sys::receive_with_fds(daemon.as_fd(), &mut record) {
+            Ok((length, fds)) if length > 0 => fds,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => {
                 self.daemon = None;
@@ -155,29 +157,20 @@ impl Forks {
                 return;
             }
         };
-        let mut fds = fds.into_iter();
-        let Some(control) = fds.next() else { return };
-        let refuse = |control: &OwnedFd, errno| {
-            let reply = Reply::Failed { step: Step::Supervisor, errno };
-            let _ = sys::send(control.as_fd(), &reply.encode(), &[]);
-        };
-        let (Some(command), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
-            // The kernel drops the descriptors that we have no number left for.
-            return refuse(&control, libc::EMFILE);
-        };
-        let Some(request) = Request::decode(&record[..length]) else {
-            return refuse(&control, libc::EBADMSG);
-        };
+        // The kernel drops a descriptor that we have no number left for: the daemon reads the end of the socket then.
+        let Some(control) = fds.into_iter().next() else { return };
         match sys::fork() {
             Ok(Some(pid)) => {
                 self.supervisors.insert(pid, control);
             }
             Ok(None) => supervisor::supervise(
-                request,
-                Files { control, command, stdout, stderr },
+                control,
                 &Inherited { lifeline: self.lifeline.as_fd(), signals: self.signals.as_fd(), null: self.null.as_fd() },
             ),
-            Err(error) => refuse(&control, error.raw_os_error().unwrap_or(libc::EAGAIN)),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+                let _ = sys::send(control.as_fd(), &Reply::Failed { step: Step::Supervisor, errno }.encode(), &[]);
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Commands as processes, none of which outlives its attempt.
 //!
-//! The daemon starts one *spawner*: this binary again, under a hidden name, single-threaded and small. Per command the
-//! spawner forks a *supervisor*, and the supervisor starts the program. Three facts of the kernel carry the promise:
+//! The daemon starts one *spawner*: this binary again, under a hidden name, single-threaded and small. The spawner forks a
+//! *supervisor* for each command that runs, and the supervisor starts the program. One that has seen its program to the
+//! end may take another, but never two at once. Three facts of the kernel carry the promise:
 //!
 //! - The supervisor is a child subreaper, so whatever a program leaves behind (`setsid`, double fork) becomes the
 //!   supervisor's own child. When `waitpid` says that it has no child, nothing of the attempt is left.
@@ -9,7 +10,7 @@
 //!   dies, and then the supervisor kills everything below it.
 //! - The spawner is a subreaper too: what a murdered supervisor leaves behind falls to the spawner, which kills it.
 //!
-//! Read in this order: [`Command`], [`Spawner`], [`Process`]; then `forks` (the spawner's own loop), `supervisor`,
+//! Read in this order: [`Command`], [`Spawner`], [`Process`], `idle`; then `forks` (the spawner's own loop), `supervisor`,
 //! `program` (lookup and exec), `tree` (whom to kill), `wire` and `sys`. [`LineSplitter`] stands alone: it cuts what a
 //! program prints into log lines. Nothing here knows tasks, stores or HTTP.
 //!
@@ -17,6 +18,7 @@
 
 mod command;
 mod forks;
+mod idle;
 mod leftovers;
 mod lines;
 mod own_program;

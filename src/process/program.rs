@@ -12,8 +12,8 @@ use super::wire::{Decoded, Step};
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// Enters the directory and starts the program in a process group of its own, with the standard streams of this process,
-/// default signal dispositions and no signal blocked. Returns its pid.
+/// Enters the directory and starts the program in a process group of its own, with the standard streams and the signal
+/// dispositions of this process and no signal blocked. Returns its pid.
 ///
 /// Every other descriptor of this process must be close-on-exec.
 pub(super) fn start(command: &Decoded<'_>) -> Result<libc::pid_t, (Step, io::Error)> {
@@ -83,7 +83,8 @@ fn execute(path: &CStr, command: &Decoded<'_>) -> io::Result<libc::pid_t> {
     if errno == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
-/// What a program starts with: its own process group, signals as if nobody had touched them.
+/// What a program starts with: its own process group, no signal blocked. That no signal is ignored the spawner saw to, once
+/// for all: here it would cost a system call for each signal there is.
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
@@ -102,7 +103,7 @@ impl Attributes {
         // SAFETY: `target` is initialised; the sets are read during the calls only.
         unsafe {
             check(libc::posix_spawnattr_setpgroup(target, 0))?;
-            check(libc::posix_spawnattr_setsigdefault(target, &sys::all_signals()))?;
+            check(libc::posix_spawnattr_setsigdefault(target, &sys::own_signals_of_c_library()))?;
             check(libc::posix_spawnattr_setsigmask(target, &sys::no_signals()))?;
             check(libc::posix_spawnattr_setflags(target, flags as libc::c_short))?;
         }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep};
 
+use super::idle::{Idle, Supervisor};
 use super::wire::{Reply, TERMINATE};
 use super::{sys, tree};
 
@@ -32,21 +34,28 @@ pub struct Process {
     pub stdout: Option<Receiver>,
     /// What the program writes to its standard error; to be taken by whoever reads it.
     pub stderr: Option<Receiver>,
-    control: AsyncFd<OwnedFd>,
+    /// `None` once the supervisor serves somebody else.
+    control: Option<AsyncFd<OwnedFd>>,
     program: i32,
     supervisor: i32,
+    /// Where the supervisor goes when nothing is left.
+    idle: Idle,
+    /// Everything was to be killed, which is also the end of the supervisor.
+    is_doomed: AtomicBool,
     exit: Option<Exit>,
 }
 
 impl Process {
-    pub(super) fn new(control: AsyncFd<OwnedFd>, streams: [Receiver; 2], start: Start) -> Process {
+    pub(super) fn new(control: AsyncFd<OwnedFd>, streams: [Receiver; 2], start: Start, idle: Idle) -> Process {
         let [stdout, stderr] = streams;
         Process {
             stdout: Some(stdout),
             stderr: Some(stderr),
-            control,
+            control: Some(control),
             program: start.program,
             supervisor: start.supervisor,
+            idle,
+            is_doomed: AtomicBool::new(false),
             exit: start.exit,
         }
     }
@@ -59,23 +68,28 @@ impl Process {
 
     /// Asks for SIGTERM to the program's process group, and SIGCONT in case it stands still. Does nothing once the program has ended.
     pub fn terminate(&self) {
-        // It fails when the supervisor is gone, or when so many requests wait that one more says nothing new.
-        let _ = sys::send(self.control.get_ref().as_fd(), TERMINATE, &[]);
+        if let Some(control) = &self.control {
+            // It fails when the supervisor is gone, or when so many requests wait that one more says nothing new.
+            let _ = sys::send(control.get_ref().as_fd(), TERMINATE, &[]);
+        }
     }
 
     /// Asks for SIGKILL to every process that descends from the program. Does nothing once all have ended.
     pub fn kill(&self) {
-        sys::end_writing(self.control.get_ref().as_fd());
+        if let Some(control) = &self.control {
+            self.is_doomed.store(true, Ordering::Relaxed);
+            sys::end_writing(control.get_ref().as_fd());
+        }
     }
 
     /// Waits until the program has ended and none of its descendants is left. What they wrote can still be read.
     ///
     /// Cancel safe; may be called again, and answers the same.
     pub async fn wait(&mut self) -> Exit {
-        if let Some(exit) = self.exit {
-            return exit;
-        }
-        let exit = match next_reply(&self.control).await {
+        let (None, Some(control)) = (self.exit, &self.control) else {
+            return self.exit.unwrap_or(Exit::Lost);
+        };
+        let exit = match next_reply(control).await {
             Ok(Some(Reply::Exited(code))) => Exit::Code(code),
             Ok(Some(Reply::Signalled(signal))) => Exit::Signal(signal),
             Ok(Some(Reply::Lost)) => Exit::Lost,
@@ -86,7 +100,15 @@ impl Process {
             }
         };
         self.exit = Some(exit);
+        self.release_supervisor(exit);
         exit
+    }
+
+    /// Nothing is left of the program, and its supervisor is free.
+    fn release_supervisor(&mut self, exit: Exit) {
+        if let Some(control) = self.control.take_if(|_| exit != Exit::Lost && !*self.is_doomed.get_mut()) {
+            self.idle.put(Supervisor(control.into_inner()));
+        }
     }
 
     async fn clean_up(&self) {
@@ -111,7 +133,7 @@ pub(super) async fn next_reply(control: &AsyncFd<OwnedFd>) -> io::Result<Option<
         let mut ready = control.readable().await?;
         let received = ready.try_io(|socket| sys::receive(socket.get_ref().as_fd(), &mut record));
         match received {
-            // It ended before it had read all that we sent; what it said before is still there to be read.
+            // It ended without having read all that we sent. That is told first, and once; what it said is still there.
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Ok(length) => return Ok(Reply::decode(&record[..length?])),
             // It was not ready after all.

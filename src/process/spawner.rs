@@ -15,10 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{Command, SpawnError};
 use super::forks::HIDDEN_NAME;
+use super::idle::{Idle, Supervisor};
 use super::running::{Exit, Process, Start, next_reply};
 use super::sys;
 use super::tree::Entry;
-use super::wire::{self, HELLO, Reply, Request, Step, Unfit};
+use super::wire::{self, HELLO, HIRE, Reply, Request, Step, Unfit};
 use crate::negative_control::NegativeControl;
 
 /// How long a spawner may take to say that it is ready, and a supervisor to say that the program runs.
@@ -54,6 +55,7 @@ struct Shared {
     program: PathBuf,
     state: Mutex<State>,
     pid: AtomicI32,
+    idle: Idle,
 }
 
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Spawner {
                 program: program.to_owned(),
                 pid: AtomicI32::new(link.pid()),
                 state: Mutex::new(State::Up(link)),
+                idle: Idle::default(),
             }),
         })
     }
@@ -96,19 +99,30 @@ impl Spawner {
                 return Err(failed(command, Step::Exec, io::Error::from_raw_os_error(libc::E2BIG)));
             }
         };
-        let unreachable = |source| SpawnError::Spawner { source };
-        let link = self.link(None).await.map_err(unreachable)?;
-        let outcome = match ask(&link, request, &bytes).await {
-            Err(trouble) if self.is_lost(&trouble) => {
-                let link = self.link(Some(&link)).await.map_err(unreachable)?;
-                ask(&link, request, &bytes).await
-            }
-            outcome => outcome,
-        };
+        let outcome = self.run(request, &bytes).await;
         outcome.map_err(|trouble| match trouble {
-            Trouble::Gone(source) | Trouble::Late(source) | Trouble::Other(source) => unreachable(source),
+            Trouble::Gone(source) | Trouble::Late(source) | Trouble::Other(source) => SpawnError::Spawner { source },
             Trouble::Failed { step, errno } => failed(command, step, io::Error::from_raw_os_error(errno)),
         })
+    }
+
+    /// Hands the command to a supervisor that has nothing to do, else to a new one.
+    async fn run(&self, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
+        while let Some(supervisor) = self.shared.idle.take() {
+            match self.ask(supervisor, request, bytes).await {
+                // It died idle.
+                Err(Trouble::Gone(_)) => {}
+                outcome => return outcome,
+            }
+        }
+        let link = self.link(None).await?;
+        match self.hire_and_ask(&link, request, bytes).await {
+            Err(trouble) if self.is_lost(&trouble) => {
+                let link = self.link(Some(&link)).await?;
+                self.hire_and_ask(&link, request, bytes).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// The process id of the spawner, the last one if there were several.
@@ -133,6 +147,50 @@ impl Spawner {
         }
         let _ = child.kill();
         reap_aside(child);
+    }
+
+    async fn hire_and_ask(&self, link: &OwnedFd, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
+        let (control, theirs) = sys::seqpacket_pair()?;
+        send_patiently(link, HIRE, &[theirs.as_raw_fd()]).await?;
+        // Ours would hide the end of the other.
+        drop(theirs);
+        match self.ask(Supervisor(control), request, bytes).await {
+            Err(Trouble::Gone(_)) if !is_gone(link) => {
+                Err(io::Error::other("the supervisor died before it began").into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Asks a supervisor to start a command: [`Trouble::Gone`] when it ended before it began to.
+    async fn ask(&self, Supervisor(control): Supervisor, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
+        let (stdout, stdout_end) = io::pipe()?;
+        let (stderr, stderr_end) = io::pipe()?;
+        let command = sys::memory_file(bytes)?;
+        let fds = [command.as_raw_fd(), stdout_end.as_raw_fd(), stderr_end.as_raw_fd()];
+        send_patiently(&control, &request.encode(), &fds).await?;
+        // Ours would hide the end of the others.
+        drop((command, stdout_end, stderr_end));
+        let control = sys::watch_readable(control)?;
+        let supervisor = match timeout(PATIENCE, next_reply(&control)).await {
+            Ok(Ok(Some(Reply::Begun { supervisor }))) => supervisor,
+            Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
+            Ok(Ok(_)) => return Err(Trouble::Gone(io::Error::other("it died"))),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(Trouble::Late(too_late("it did not take the request in time"))),
+        };
+        // From here on the program may run, so nothing is tried a second time.
+        let (program, exit) = match timeout(PATIENCE, next_reply(&control)).await {
+            Ok(Ok(Some(Reply::Started { program }))) => (program, None),
+            Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
+            // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
+            Ok(Ok(Some(Reply::Lost))) => (0, Some(Exit::Lost)),
+            Ok(Ok(_)) => (0, None),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(too_late("it did not start the program in time").into()),
+        };
+        let streams = [Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?];
+        Ok(Process::new(control, streams, Start { supervisor, program, exit }, self.shared.idle.clone()))
     }
 
     /// Whether the spawner must be replaced. One that a signal has stopped will never answer again.
@@ -234,7 +292,7 @@ fn said_hello(socket: &OwnedFd) -> io::Result<()> {
 
 /// Why a request came to nothing.
 enum Trouble {
-    /// The spawner is dead and has not started the command.
+    /// Spawner or supervisor is dead and has not started the command.
     Gone(io::Error),
     /// Nobody took the request in time.
     Late(io::Error),
@@ -250,41 +308,6 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         Trouble::Other(error)
     }
-}
-
-/// Asks the spawner behind `link` to start a command.
-async fn ask(link: &OwnedFd, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
-    let (control, theirs) = sys::seqpacket_pair()?;
-    let (stdout, stdout_end) = io::pipe()?;
-    let (stderr, stderr_end) = io::pipe()?;
-    let command = sys::memory_file(bytes)?;
-    let control = sys::watch_readable(control)?;
-    let fds = [theirs.as_raw_fd(), command.as_raw_fd(), stdout_end.as_raw_fd(), stderr_end.as_raw_fd()];
-    send_patiently(link, &request.encode(), &fds).await?;
-    // Ours would hide the end of the others.
-    drop((theirs, command, stdout_end, stderr_end));
-    let supervisor = match timeout(PATIENCE, next_reply(&control)).await {
-        Ok(Ok(Some(Reply::Begun { supervisor }))) => supervisor,
-        Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
-        Ok(Ok(_)) if is_gone(link) => return Err(Trouble::Gone(io::Error::other("it died"))),
-        Ok(Ok(_)) => return Err(io::Error::other("the supervisor died before it began").into()),
-        Ok(Err(error)) => return Err(error.into()),
-        Err(_) => {
-            return Err(Trouble::Late(too_late("it did not take the request in time")));
-        }
-    };
-    // From here on the program may run, so nothing is tried a second time.
-    let (program, exit) = match timeout(PATIENCE, next_reply(&control)).await {
-        Ok(Ok(Some(Reply::Started { program }))) => (program, None),
-        Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
-        // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
-        Ok(Ok(Some(Reply::Lost))) => (0, Some(Exit::Lost)),
-        Ok(Ok(_)) => (0, None),
-        Ok(Err(error)) => return Err(error.into()),
-        Err(_) => return Err(too_late("it did not start the program in time").into()),
-    };
-    let streams = [Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?];
-    Ok(Process::new(control, streams, Start { supervisor, program, exit }))
 }
 
 fn too_late(message: &'static str) -> io::Error {

@@ -1,8 +1,8 @@
-//! One supervisor: forked per command, it starts the program and ends when nothing of the attempt is left.
+//! One supervisor: it starts one program at a time and says how it ended when nothing of the attempt is left.
 //!
 //! It kills everything below it when the program ends, when the daemon asks or dies (the control socket ends), and when
 //! the spawner dies (the lifeline ends). It is done when the kernel says that it has no child: it is the subreaper of all
-//! that descends from it, so then nothing does.
+//! that descends from it, so then nothing does, and the next command can begin.
 
 use std::fs::File;
 use std::io;
@@ -18,11 +18,10 @@ use crate::negative_control::NegativeControl;
 const LONGEST_PAUSE: i32 = 50;
 
 /// The descriptors that come with a command.
-pub(super) struct Files {
-    pub control: OwnedFd,
-    pub command: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+struct Files {
+    command: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
 }
 
 /// What a supervisor has from the spawner.
@@ -35,47 +34,43 @@ pub(super) struct Inherited<'a> {
     pub null: BorrowedFd<'a>,
 }
 
-/// Runs one command in a process that was forked for it. Exit 0 says: all is cleaned up, whatever the program did.
-pub(super) fn supervise(request: Request, files: Files, inherited: &Inherited<'_>) -> ! {
-    let Files { control, command, stdout, stderr } = files;
+/// Runs one command after another in a process that was forked for them, until the daemon lets go of it. Exit 0 says: all
+/// is cleaned up, whatever the programs did.
+pub(super) fn supervise(control: OwnedFd, inherited: &Inherited<'_>) -> ! {
     let reply = |reply: Reply| {
         // The daemon may be gone: then nobody waits for the word.
         let _ = sys::send(control.as_fd(), &reply.encode(), &[]);
     };
-    let started = prepare(&control, &command, &stdout, &stderr, inherited)
-        .map_err(|error| (Step::Supervisor, error))
-        .and_then(|()| {
-            let hopeless = sys::poll([Some(control.as_fd()), Some(inherited.lifeline)], 0);
-            if hopeless.is_ok_and(|ended| ended != [false, false]) {
-                // Daemon or spawner died, or the caller gave up, while the command was on its way.
-                sys::exit(0);
+    let refuse = |step, error: &io::Error| {
+        reply(Reply::Failed { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) });
+    };
+    if let Err(error) = prepare(&control, inherited) {
+        refuse(Step::Supervisor, &error);
+        sys::exit(0);
+    }
+    while let Some(work) = next_command(control.as_fd(), inherited.lifeline) {
+        reply(Reply::Begun { supervisor: std::process::id() as i32 });
+        match work.and_then(|(request, files)| start(request, files, inherited)) {
+            Err((step, error)) => refuse(step, &error),
+            Ok(program) => {
+                reply(Reply::Started { program });
+                let (verdict, over) = watch(program, control.as_fd(), inherited);
+                reply(verdict);
+                if over {
+                    break;
+                }
             }
-            reply(Reply::Begun { supervisor: std::process::id() as i32 });
-            start(request, command, stdout, stderr, inherited)
-        });
-    match started {
-        Err((step, error)) => reply(Reply::Failed { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) }),
-        Ok(program) => {
-            reply(Reply::Started { program });
-            reply(watch(program, control.as_fd(), inherited));
         }
+        // The next may be long in coming, and an idle process should keep no folder busy.
+        let _ = std::env::set_current_dir("/");
     }
     sys::exit(0)
 }
 
-fn prepare(
-    control: &OwnedFd,
-    command: &OwnedFd,
-    stdout: &OwnedFd,
-    stderr: &OwnedFd,
-    inherited: &Inherited<'_>,
-) -> io::Result<()> {
+fn prepare(control: &OwnedFd, inherited: &Inherited<'_>) -> io::Result<()> {
     // Other supervisors' sockets and the lifeline's writing end must not live on in this process.
     sys::close_all_but(&mut [
         control.as_raw_fd(),
-        command.as_raw_fd(),
-        stdout.as_raw_fd(),
-        stderr.as_raw_fd(),
         inherited.lifeline.as_raw_fd(),
         inherited.signals.as_raw_fd(),
         inherited.null.as_raw_fd(),
@@ -85,14 +80,44 @@ fn prepare(
     sys::become_subreaper()
 }
 
+/// Waits for a command. `None` when there will be none: daemon or spawner is gone, or the daemon needs us no longer.
+fn next_command(
+    control: BorrowedFd<'_>,
+    lifeline: BorrowedFd<'_>,
+) -> Option<Result<(Request, Files), (Step, io::Error)>> {
+    let mut record = [0; Request::LENGTH];
+    loop {
+        sys::poll([Some(control), Some(lifeline)], -1).ok()?;
+        let (length, fds) = match sys::receive_with_fds(control, &mut record) {
+            Ok((0, _)) => return None,
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return None,
+        };
+        if record[..length] == *wire::TERMINATE {
+            // It was meant for the command before, which had ended by then.
+            continue;
+        }
+        if sys::poll([Some(control), Some(lifeline)], 0).ok()? != [false, false] {
+            // Daemon or spawner died, or the caller gave up, while the command was on its way.
+            return None;
+        }
+        let refused = |errno| Some(Err((Step::Supervisor, io::Error::from_raw_os_error(errno))));
+        let Some(request) = Request::decode(&record[..length]) else {
+            return refused(libc::EBADMSG);
+        };
+        let mut fds = fds.into_iter();
+        let (Some(command), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
+            // The kernel drops the descriptors that we have no number left for.
+            return refused(libc::EMFILE);
+        };
+        return Some(Ok((request, Files { command, stdout, stderr })));
+    }
+}
+
 /// Starts the program with its own streams, and lets go of them.
-fn start(
-    request: Request,
-    command: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    inherited: &Inherited<'_>,
-) -> Result<i32, (Step, io::Error)> {
+fn start(request: Request, files: Files, inherited: &Inherited<'_>) -> Result<i32, (Step, io::Error)> {
+    let Files { command, stdout, stderr } = files;
     let ready = || -> io::Result<Vec<u8>> {
         let length = usize::try_from(request.length).map_err(io::Error::other)?;
         if length > wire::MAX_COMMAND + 1 {
@@ -116,8 +141,9 @@ fn start(
     program
 }
 
-/// Waits for an end, kills what is left, and says how the program ended once nothing is.
-fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> Reply {
+/// Waits for an end, kills what is left, and says how the program ended once nothing is, and whether that was the last
+/// command.
+fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (Reply, bool) {
     let mut status = None;
     let (mut control, mut lifeline) = (Some(control), Some(inherited.lifeline));
     let mut rounds = 0;
@@ -127,7 +153,9 @@ fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> Re
                 Reaped::Child(pid, news) if pid == program => status = Some(news),
                 Reaped::Child(..) => {}
                 Reaped::NoNews if status.is_none() || !NegativeControl::KillLeaderOnly.is_on() => break,
-                Reaped::NoNews | Reaped::NoChild => return verdict(status, lifeline.is_none()),
+                Reaped::NoNews | Reaped::NoChild => {
+                    return (verdict(status, lifeline.is_none()), control.is_none() || lifeline.is_none());
+                }
             }
         }
         let doomed = status.is_some() || control.is_none() || lifeline.is_none();

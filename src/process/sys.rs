@@ -244,8 +244,7 @@ pub(super) fn kill_process(process: BorrowedFd<'_>, signal: libc::c_int) -> io::
     check(result as libc::c_int).map(drop)
 }
 
-/// Every signal, the C library's own two included: `sigfillset` leaves those out, and then `posix_spawn` makes the
-/// program ignore them.
+/// Every signal, also the C library's own two, which `sigfillset` leaves out.
 pub(super) fn all_signals() -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: a signal set is an array of integers, so any bytes are a valid one; all bits set is every signal.
@@ -255,6 +254,21 @@ pub(super) fn all_signals() -> libc::sigset_t {
     }
 }
 
+/// The C library's own two signals: unless told otherwise, `posix_spawn` makes the program ignore them.
+pub(super) fn own_signals_of_c_library() -> libc::sigset_t {
+    let mut others = no_signals();
+    let mut own = all_signals();
+    // SAFETY: both sets are initialised and arrays of integers of the same size, whatever their bits.
+    unsafe {
+        libc::sigfillset(&raw mut others);
+        let (own, others) = ((&raw mut own).cast::<u8>(), (&raw const others).cast::<u8>());
+        for index in 0..mem::size_of::<libc::sigset_t>() {
+            *own.add(index) ^= *others.add(index);
+        }
+    }
+    own
+}
+
 /// No signal.
 pub(super) fn no_signals() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
@@ -262,6 +276,15 @@ pub(super) fn no_signals() -> libc::sigset_t {
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()
+    }
+}
+
+/// Gives every signal its default disposition, which the programs that descend from this process start with.
+pub(super) fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default is no handler that could run. It fails for SIGKILL and SIGSTOP, which never had another, and
+        // for the C library's own two, which it keeps from others.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 

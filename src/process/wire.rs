@@ -5,7 +5,8 @@
 //! | from → to | record | descriptors |
 //! |---|---|---|
 //! | spawner → daemon | [`HELLO`], once | |
-//! | daemon → spawner | [`Request`] | control socket, command (a memory file), stdout, stderr |
+//! | daemon → spawner | [`HIRE`]: fork a supervisor | its control socket |
+//! | daemon → supervisor | [`Request`], when it has nothing to do | command (a memory file), stdout, stderr |
 //! | supervisor → daemon | [`Reply`]: `Begun`, then `Started` or `Failed`, later how it ended | |
 //! | daemon → supervisor | [`TERMINATE`]; the end of the stream means: kill everything | |
 
@@ -15,7 +16,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::command::Command;
 
 /// What a spawner says when it is ready. The number goes up with each change of these records.
-pub(super) const HELLO: &[u8] = b"taskwright spawner 1";
+pub(super) const HELLO: &[u8] = b"taskwright spawner 2";
+/// Asks the spawner for a supervisor.
+pub(super) const HIRE: &[u8] = b"H";
 /// Asks a supervisor for SIGTERM to the program's process group.
 pub(super) const TERMINATE: &[u8] = b"T";
 /// The most bytes that a command (directory, arguments, environment) may take.
@@ -24,7 +27,7 @@ pub(super) const MAX_COMMAND: usize = 8 * 1024 * 1024;
 /// Which step of a start failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The spawner could not fork a supervisor, or the supervisor could not get ready.
+    /// The spawner could not fork a supervisor, or the supervisor could not take the command.
     Supervisor,
     /// The working directory could not be entered.
     Directory,

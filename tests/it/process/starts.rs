@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use taskwright::process::{Command, Exit, SpawnError};
 
-use super::{Shop, end, stat};
+use super::{Shop, children, end, signal, stat, wait_for, within};
 
 #[tokio::test]
 async fn a_program_starts_clean() {
@@ -36,6 +36,34 @@ async fn a_program_starts_clean() {
 
     let process = shop.ready("echo ready; sleep 1000").await;
     assert_eq!(stat(process.pid(), 2), Some(process.pid().to_string()), "a process group of its own");
+}
+
+#[tokio::test]
+async fn one_supervisor_serves_one_command_after_another() {
+    let shop = Shop::open().await;
+    let parent = async || shop.output(&["sh", "-c", "echo $PPID"]).await;
+    let first = parent().await;
+    assert_eq!(parent().await, first, "it was free at once");
+
+    // Asked for after the program has ended, and before anybody has heard of that.
+    let mut early = shop.ready("echo ready").await;
+    wait_for("it has ended", || stat(early.pid(), 0).is_none()).await;
+    early.terminate();
+    assert_eq!(within(early.wait()).await, Exit::Code(0));
+    let next = shop.start(&["sh", "-c", "trap 'exit 9' TERM; echo $PPID; sleep 0.1"]).await;
+    assert_eq!(end(next).await, (Exit::Code(0), first.clone(), String::new()), "the signal was meant for another");
+
+    let killed: i32 = first.trim().parse().expect("a number");
+    signal(killed, "KILL");
+    assert_ne!(parent().await, first, "one that died while it had nothing to do is no loss");
+
+    let doomed = shop.ready("echo ready; sleep 1000").await;
+    let supervisor = super::parent(doomed.pid());
+    doomed.kill();
+    end(doomed).await;
+    assert_ne!(parent().await.trim(), supervisor.to_string(), "what was killed takes its supervisor along");
+    let spawner = shop.spawner.pid();
+    wait_for("those without a command are let go", || children(spawner).is_empty()).await;
 }
 
 #[tokio::test]
