@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -316,6 +317,41 @@ async fn a_program_that_ignores_its_timeout_is_killed() {
     let instance = run(&server, "late", &json!({})).await;
     assert_eq!((&instance["status"], &instance["error"]["kind"]), (&json!("failed"), &json!("timeout")));
     before.growth(&server).await.unwrap();
+    server.fsck();
+}
+
+/// A file system in memory from which nothing may be executed. Dropped, it is unmounted.
+struct NoExec(tempfile::TempDir);
+
+impl NoExec {
+    fn mount() -> NoExec {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = ["-t", "tmpfs", "-o", "noexec,size=1m", "taskwright-test"];
+        let status = Command::new("mount").args(options).arg(folder.path()).status().expect("mount is there");
+        assert!(status.success(), "{status}");
+        NoExec(folder)
+    }
+}
+
+impl Drop for NoExec {
+    fn drop(&mut self) {
+        let status = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
+    }
+}
+
+#[tokio::test]
+async fn a_program_where_nothing_may_be_executed_does_not_start() {
+    if !lane::is_privileged() {
+        return;
+    }
+    let mount = NoExec::mount();
+    let file = mount.0.path().join("program");
+    fs::write(&file, "#!/bin/sh\n").expect("a file can be written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+    let server = TestServer::with_config(&program("barred", &format!("[\"{}\"]", file.display())).task).await;
+    let instance = run(&server, "barred", &json!({})).await;
+    assert_eq!((&instance["status"], &instance["error"]["kind"]), (&json!("failed"), &json!("spawn")), "{instance}");
     server.fsck();
 }
 
