@@ -7,6 +7,9 @@
 #[cfg(all(feature = "negative-controls", not(debug_assertions)))]
 compile_error!("negative-controls breaks promises on demand: it is for tests, never for a release");
 
+#[cfg(feature = "negative-controls")]
+const VARIABLE: &str = "TASKWRIGHT_CONTROL";
+
 /// A promise that can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NegativeControl {
@@ -41,7 +44,7 @@ impl NegativeControl {
     #[cfg(feature = "negative-controls")]
     pub(crate) fn is_on(self) -> bool {
         static CHOSEN: std::sync::LazyLock<Option<std::ffi::OsString>> =
-            std::sync::LazyLock::new(|| std::env::var_os("TASKWRIGHT_CONTROL"));
+            std::sync::LazyLock::new(|| std::env::var_os(VARIABLE));
         CHOSEN.as_deref().is_some_and(|chosen| chosen == self.name())
     }
 
@@ -49,5 +52,13 @@ impl NegativeControl {
     #[cfg(not(feature = "negative-controls"))]
     pub(crate) const fn is_on(self) -> bool {
         false
+    }
+
+    /// What a process with an otherwise empty environment needs to break the same promise: nothing, but for tests.
+    pub(crate) fn hand_on(_command: &mut std::process::Command) {
+        #[cfg(feature = "negative-controls")]
+        if let Some(chosen) = std::env::var_os(VARIABLE) {
+            _command.env(VARIABLE, chosen);
+        }
     }
 }

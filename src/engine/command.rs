@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     domain::{AttemptEnd, ErrorKind, Interruption, Stream, error::chain},
-    process::{Command, Exit, Process, SpawnError},
+    negative_control::NegativeControl,
+    process::{Command, Exit, Process, SpawnError, kill_marked},
 };
 
 /// Between the SIGTERM of a timeout and the SIGKILL to all.
@@ -53,8 +54,13 @@ impl Environment {
             .collect()
     }
 
-    fn variables(&self, attempt: &Attempt, command: &CommandRunner, scratch: &Path) -> Vec<(OsString, OsString)> {
+    /// What the environment of every process of an attempt holds, unless it was replaced.
+    fn marks(&self, attempt: &Attempt) -> [(&'static str, String); 2] {
         let identity = AttemptIdentity { instance: attempt.id, attempt: attempt.attempt };
+        [("TASKWRIGHT_STORE", self.tag.clone()), ("TASKWRIGHT_TOKEN", token::seal(&self.key, identity))]
+    }
+
+    fn variables(&self, attempt: &Attempt, command: &CommandRunner, scratch: &Path) -> Vec<(OsString, OsString)> {
         let mut variables: Vec<(OsString, OsString)> = self.inherited.clone();
         let mut set = |name: &str, value: OsString| {
             variables.retain(|(known, _)| known != name);
@@ -68,13 +74,14 @@ impl Environment {
         if command.inputs == InputsBy::Environment {
             set("TASK_DATA_INPUT", BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
         }
-        set("TASKWRIGHT_STORE", self.tag.clone().into());
         set("TASKWRIGHT_INPUT_FILE", scratch.join(INPUT_FILE).into());
         set("TASKWRIGHT_OUTPUT_FILE", scratch.join(OUTPUT_FILE).into());
         if !self.url.is_empty() {
             set("TASKWRIGHT_URL", self.url.clone().into());
         }
-        set("TASKWRIGHT_TOKEN", token::seal(&self.key, identity).into());
+        for (name, value) in self.marks(attempt) {
+            set(name, value.into());
+        }
         variables
     }
 }
@@ -155,12 +162,26 @@ async fn watch(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scra
             () = until(next) => {}
         }
     };
+    if exit == Exit::Lost && !NegativeControl::KillLeaderOnly.is_on() {
+        kill_strays(parts, attempt).await;
+    }
     // Every process is gone, so both streams end; what is still in the pipes is read first.
     let _ = tokio::time::timeout(STREAM_PATIENCE, async { (stdout.await, stderr.await) }).await;
     pumps.iter().for_each(tokio::task::AbortHandle::abort);
     drop(process);
     let last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
     ended(parts, attempt, exit, &sent, scratch, last_error)
+}
+
+/// Supervisor and spawner may both have been killed, by the program itself if it likes. What then began a session of its
+/// own is known by its environment only.
+async fn kill_strays(parts: &Parts, attempt: &Attempt) {
+    let marks = parts.environment.marks(attempt).map(|(name, value)| format!("{name}={value}"));
+    match tokio::task::spawn_blocking(move || kill_marked(&marks)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, instance = %attempt.id, "processes of an attempt outlive it"),
+        Err(error) => tracing::error!(%error, instance = %attempt.id, "nobody looked for what an attempt left"),
+    }
 }
 
 async fn until(at: Option<Instant>) {
@@ -310,6 +331,8 @@ fn signal_name(number: i32) -> String {
         libc::SIGIO => "SIGIO",
         libc::SIGPWR => "SIGPWR",
         libc::SIGSYS => "SIGSYS",
+        // The C library keeps the first real-time signals to itself: they have no name.
+        other if other < libc::SIGRTMIN() => return format!("SIG{other}"),
         other => return format!("SIGRTMIN+{}", other - libc::SIGRTMIN()),
     };
     name.to_owned()

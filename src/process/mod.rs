@@ -32,7 +32,7 @@ mod wire;
 
 pub use command::{Command, SpawnError};
 pub use forks::run_if_spawner;
-pub use leftovers::kill_leftovers;
+pub use leftovers::{kill_leftovers, kill_marked};
 pub use lines::{LineSplitter, MAX_LINE};
 pub use own_program::{NoOwnProgram, own_program};
 pub use running::{Exit, Process};

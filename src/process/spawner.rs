@@ -20,6 +20,7 @@ use super::running::{Exit, Process, Start, next_reply};
 use super::sys;
 use super::tree::Entry;
 use super::wire::{self, HELLO, HIRE, Reply, Request, Step, Unfit};
+use crate::negative_control::NegativeControl;
 
 /// How long a spawner may take to say that it is ready, and a supervisor to say that the program runs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -258,12 +259,10 @@ async fn open(program: PathBuf, dead: Option<Link>) -> io::Result<Link> {
             let _ = child.wait();
         }
         let (ours, theirs) = sys::seqpacket_pair()?;
-        let child = std::process::Command::new(program)
-            .arg0(HIDDEN_NAME)
-            .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()?;
+        let mut command = std::process::Command::new(program);
+        command.arg0(HIDDEN_NAME).env_clear().stdin(Stdio::from(theirs)).stdout(Stdio::null());
+        NegativeControl::hand_on(&mut command);
+        let child = command.spawn()?;
         let mut link = Link { socket: Arc::new(ours), child: Some(child) };
         let said = said_hello(&link.socket);
         if said.is_err()

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use super::sys::{self, Reaped};
 use super::wire::{self, Reply, Request, Step};
 use super::{program, tree};
+use crate::negative_control::NegativeControl;
 
 /// The longest pause between two rounds against processes that do not die, in milliseconds.
 const LONGEST_PAUSE: i32 = 50;
@@ -151,20 +152,24 @@ fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (R
             match sys::reap(false) {
                 Reaped::Child(pid, news) if pid == program => status = Some(news),
                 Reaped::Child(..) => {}
-                Reaped::NoNews => break,
-                Reaped::NoChild => {
+                Reaped::NoNews if status.is_none() || !NegativeControl::KillLeaderOnly.is_on() => break,
+                Reaped::NoNews | Reaped::NoChild => {
                     return (verdict(status, lifeline.is_none()), control.is_none() || lifeline.is_none());
                 }
             }
         }
         let doomed = status.is_some() || control.is_none() || lifeline.is_none();
         let pause = if doomed {
-            if status.is_none() {
-                // The likely ones first; this also works where the table of processes cannot be read.
-                let _ = sys::kill(-program, libc::SIGKILL);
+            if NegativeControl::KillLeaderOnly.is_on() {
+                let _ = sys::kill(program, libc::SIGKILL);
+            } else {
+                if status.is_none() {
+                    // The likely ones first; this also works where the table of processes cannot be read.
+                    let _ = sys::kill(-program, libc::SIGKILL);
+                }
+                // Where the table cannot be read now (no descriptors left), the next round tries again.
+                let _ = tree::strike_below_us(&|_| false);
             }
-            // Where the table cannot be read now (no descriptors left), the next round tries again.
-            let _ = tree::strike_below_us(&|_| false);
             rounds += 1;
             (1 << rounds.min(6)).min(LONGEST_PAUSE)
         } else {

@@ -100,7 +100,7 @@ async fn write_as(server: &TestServer, number: u64, token: &str, who: &str) -> V
 #[tokio::test]
 async fn the_store_refuses_what_an_attempt_that_is_over_writes() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = SqliteStore::open(Settings::at(&folder.path().join("store.db"))).await.expect("a store");
+    let store = SqliteStore::open(Settings::at(folder.path().join("store.db"))).await.expect("a store");
     let scene = Scene::new(Arc::new(store), folder);
     let number = scene.running(retried("a")).await;
     let now = scene.now();

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod cgroups;
+mod children;
 mod clock;
 mod crash;
 mod disk;
@@ -11,7 +12,10 @@ mod fence;
 mod history;
 mod lane;
 mod load;
+mod model;
 mod mounts;
+mod poison;
+mod races;
 mod random;
 mod resources;
 #[path = "../it/store/scene.rs"]

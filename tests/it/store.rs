@@ -43,7 +43,7 @@ macro_rules! store_tests {
                     a_verdict_can_be_withdrawn;
                 stops: a_pending_instance_is_cancelled_at_once, a_running_instance_keeps_the_earliest_deadline,
                     a_stop_is_sticky, a_stop_before_the_claim_of_its_batch, a_stop_of_a_new_instance_in_the_next_batch,
-                    a_waiting_retry_is_cancelled, a_stop_for_one_status_leaves_others, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
+                    a_waiting_retry_is_cancelled, a_stop_for_one_status_leaves_others, a_refused_stop_is_told_what_it_met, stops_of_nothing_change_nothing, a_finish_before_a_stop_wins;
                 promotions: a_scheduled_instance_waits_for_its_time, becoming_ready_is_no_new_version,
                     what_waited_too_long_fails, a_queue_timeout_ends_with_the_first_claim,
                     what_waited_too_long_is_not_claimed, the_next_due_is_the_earliest_of_both,

@@ -40,7 +40,7 @@ pub(super) async fn write(
     batch: &Batch,
     tally: &mut Tally,
 ) -> Result<Vec<StopOutcome>, sqlx::Error> {
-    let mut outcomes = vec![None; batch.stops.len()];
+    let mut outcomes = vec![StopOutcome::NotFound; batch.stops.len()];
     for round in rounds(&batch.stops, |stop| stop.instance) {
         let items: Vec<&Stop> = round.iter().map(|index| &batch.stops[*index]).collect();
         let bind = |arguments: &mut Arguments, items: &[&Stop], size: usize| {
@@ -73,22 +73,28 @@ pub(super) async fn write(
                 Ok((count(row, 0)?, outcome))
             })
             .collect::<Result<_, sqlx::Error>>()?;
+        let mut refused = Vec::new();
         for index in round {
-            outcomes[index] = applied.get(&batch.stops[index].instance).copied();
+            let stop = &batch.stops[index];
+            match applied.get(&stop.instance) {
+                Some(outcome) => outcomes[index] = *outcome,
+                None => refused.push(index),
+            }
+        }
+        if refused.is_empty() {
+            continue;
+        }
+        // Before the next round, which may change what these met.
+        let statuses = statuses(transaction, refused.iter().map(|index| batch.stops[*index].instance)).await?;
+        for index in refused {
+            let stop = &batch.stops[index];
+            outcomes[index] = match statuses.get(&stop.instance) {
+                None => StopOutcome::NotFound,
+                Some(code @ 0..=1) if stop.only.is_some_and(|only| status_code(only) != *code) => StopOutcome::Mismatch,
+                Some(1) => StopOutcome::Unchanged,
+                Some(_) => StopOutcome::Done,
+            };
         }
     }
-    if outcomes.iter().all(Option::is_some) {
-        return Ok(outcomes.into_iter().flatten().collect());
-    }
-    let refused = batch.stops.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none());
-    let statuses = statuses(transaction, refused.map(|(stop, _)| stop.instance)).await?;
-    let outcome = |(stop, outcome): (&Stop, Option<StopOutcome>)| {
-        outcome.unwrap_or_else(|| match statuses.get(&stop.instance) {
-            None => StopOutcome::NotFound,
-            Some(code @ 0..=1) if stop.only.is_some_and(|only| status_code(only) != *code) => StopOutcome::Mismatch,
-            Some(1) => StopOutcome::Unchanged,
-            Some(_) => StopOutcome::Done,
-        })
-    };
-    Ok(batch.stops.iter().zip(outcomes).map(outcome).collect())
+    Ok(outcomes)
 }

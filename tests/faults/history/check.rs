@@ -96,55 +96,33 @@ pub fn check(history: &[Event], last: &LastState, said: &[Said]) -> Vec<Violatio
 
 /// Everything acknowledged is there, once; nothing refused is.
 fn starts(history: &[Event], last: &LastState, found: &mut BTreeSet<Violation>) {
+    /// What was asked for under one tag.
     struct Started {
         count: usize,
         acknowledged: BTreeSet<String>,
-        all_failed: bool,
-        times: usize,
-        keyed: bool,
+        asked: usize,
+        refused: usize,
     }
     let mut tags: BTreeMap<&str, Started> = BTreeMap::new();
     let mut ops: HashMap<u64, &str> = HashMap::new();
     for event in history {
         match &event.what {
-            What::Invoke { op, call: Call::Start { tag, key, count, .. } } => {
+            What::Invoke { op, call: Call::Start { tag, count, .. } } => {
                 ops.insert(*op, tag);
-                let started = tags.entry(tag).or_insert(Started {
-                    count: *count,
-                    acknowledged: BTreeSet::new(),
-                    all_failed: true,
-                    times: 0,
-                    keyed: key.is_some(),
-                });
-                started.times += 1;
+                let fresh = Started { count: *count, acknowledged: BTreeSet::new(), asked: 0, refused: 0 };
+                tags.entry(tag).or_insert(fresh).asked += 1;
             }
             What::Ok { op, saw, .. } => {
                 if let Some(started) = ops.get(op).and_then(|tag| tags.get_mut(tag)) {
-                    started.all_failed = false;
                     started.acknowledged.extend(saw.iter().map(|image| image.id.clone()));
                 }
             }
-            What::Unknown { op, .. } => {
+            What::Fail { op, .. } => {
                 if let Some(started) = ops.get(op).and_then(|tag| tags.get_mut(tag)) {
-                    started.all_failed = false;
+                    started.refused += 1;
                 }
             }
             _ => {}
-        }
-    }
-    // A request whose end is not in the history is unknown.
-    let ended: HashSet<u64> = history
-        .iter()
-        .filter_map(|event| match &event.what {
-            What::Ok { op, .. } | What::Fail { op, .. } | What::Unknown { op, .. } => Some(*op),
-            _ => None,
-        })
-        .collect();
-    for (op, tag) in &ops {
-        if !ended.contains(op)
-            && let Some(started) = tags.get_mut(tag)
-        {
-            started.all_failed = false;
         }
     }
     let mut made: HashMap<&str, usize> = HashMap::new();
@@ -156,15 +134,14 @@ fn starts(history: &[Event], last: &LastState, found: &mut BTreeSet<Violation>) 
             found.insert(Violation::Lost { id: id.clone(), tag: (*tag).to_owned() });
         }
         let there = made.remove(tag).unwrap_or(0);
-        // What is asked for without a key is asked for once.
-        debug_assert!(started.keyed || started.times == 1);
         let most = started.acknowledged.len().max(there);
         if most > started.count {
             found.insert(Violation::Duplicated { tag: (*tag).to_owned(), found: most, of: started.count });
         } else if there > 0 && there < started.count {
             found.insert(Violation::Torn { tag: (*tag).to_owned(), found: there, of: started.count });
         }
-        if there > 0 && started.all_failed {
+        // What has no answer, or one that tells nothing, may have been made.
+        if there > 0 && started.refused == started.asked {
             found.insert(Violation::Unexpected { tag: (*tag).to_owned() });
         }
     }
@@ -173,88 +150,84 @@ fn starts(history: &[Event], last: &LastState, found: &mut BTreeSet<Violation>) 
 
 /// Versions rise, what is done stays as it is, and everything is done in the end.
 fn images(history: &[Event], last: &LastState, found: &mut BTreeSet<Violation>) {
-    // The highest version shown, with the place in the history from which it was known.
-    let mut floors: HashMap<&str, Vec<(usize, u64)>> = HashMap::new();
-    let mut ends: HashMap<&str, &Image> = HashMap::new();
+    let mut seen = Seen { floors: HashMap::new(), ends: HashMap::new(), found };
     let mut invoked: HashMap<u64, (usize, Option<&str>)> = HashMap::new();
-    fn look<'h>(
-        image: &'h Image,
-        since: usize,
-        now: usize,
-        floors: &mut HashMap<&'h str, Vec<(usize, u64)>>,
-        ends: &mut HashMap<&'h str, &'h Image>,
-        found: &mut BTreeSet<Violation>,
-    ) {
-        rise(&image.id, image.version, since, now, floors, found);
-        if image.attempt > image.max_attempts {
-            let (attempt, most) = (image.attempt, image.max_attempts);
-            found.insert(Violation::TooManyAttempts { id: image.id.clone(), attempt, most });
-        }
-        match ends.get(image.id.as_str()) {
-            None if image.is_done() => {
-                ends.insert(&image.id, image);
-            }
-            Some(end) => {
-                let older = !image.is_done() && image.version < end.version;
-                if !older && !is_same_end(end, image) {
-                    let (saw, then) = (end_of(end), end_of(image));
-                    found.insert(Violation::ChangedAfterEnd { id: image.id.clone(), saw, then });
-                }
-                if image.is_done() && end.output.is_none() {
-                    ends.insert(&image.id, image);
-                }
-            }
-            None => {}
-        }
-    }
     for (now, event) in history.iter().enumerate() {
         match &event.what {
             What::Invoke { op, call } => {
-                let id = match call {
+                let reports_for = match call {
                     Call::Report { id, .. } => Some(id.as_str()),
                     _ => None,
                 };
-                invoked.insert(*op, (now, id));
+                invoked.insert(*op, (now, reports_for));
             }
             What::Ok { op, saw, version } => {
-                let (since, id) = invoked.get(op).copied().unwrap_or((now, None));
+                let (since, reported_for) = invoked.get(op).copied().unwrap_or((now, None));
                 for image in saw {
-                    look(image, since, now, &mut floors, &mut ends, found);
+                    seen.image(image, since, now);
                 }
-                if let (Some(id), Some(version)) = (id, version) {
-                    rise(id, *version, since, now, &mut floors, found);
+                if let (Some(id), Some(version)) = (reported_for, version) {
+                    seen.version(id, *version, since, now);
                 }
             }
             // What the feed tells may come late, so it is held against itself only; others are held against it.
-            What::Fed { image, .. } => look(image, 0, now, &mut floors, &mut ends, found),
+            What::Fed { image, .. } => seen.image(image, 0, now),
             _ => {}
         }
     }
     for image in last.instances.values() {
-        look(image, history.len(), history.len(), &mut floors, &mut ends, found);
+        seen.image(image, history.len(), history.len());
         if !image.is_done() {
-            found.insert(Violation::Stuck { id: image.id.clone(), status: image.status.clone() });
+            seen.found.insert(Violation::Stuck { id: image.id.clone(), status: image.status.clone() });
         }
     }
 }
 
-/// Notes that `version` was shown `now` to whoever asked at `since`.
-fn rise<'h>(
-    id: &'h str,
-    version: u64,
-    since: usize,
-    now: usize,
-    floors: &mut HashMap<&'h str, Vec<(usize, u64)>>,
-    found: &mut BTreeSet<Violation>,
-) {
-    let known = floors.entry(id).or_default();
-    let before = known.partition_point(|(at, _)| *at < since);
-    let floor = before.checked_sub(1).map_or(0, |index| known[index].1);
-    if version < floor {
-        found.insert(Violation::WentBack { id: id.to_owned(), from: floor, to: version });
+/// What was shown of each instance so far.
+struct Seen<'h, 'f> {
+    /// Its highest versions, each with the place in the history from which it was known.
+    floors: HashMap<&'h str, Vec<(usize, u64)>>,
+    /// How it ended.
+    ends: HashMap<&'h str, &'h Image>,
+    found: &'f mut BTreeSet<Violation>,
+}
+
+impl<'h> Seen<'h, '_> {
+    /// Notes that `image` was shown `now` to whoever asked at `since`.
+    fn image(&mut self, image: &'h Image, since: usize, now: usize) {
+        self.version(&image.id, image.version, since, now);
+        if image.attempt > image.max_attempts {
+            let (attempt, most) = (image.attempt, image.max_attempts);
+            self.found.insert(Violation::TooManyAttempts { id: image.id.clone(), attempt, most });
+        }
+        let Some(end) = self.ends.get(image.id.as_str()).copied() else {
+            if image.is_done() {
+                self.ends.insert(&image.id, image);
+            }
+            return;
+        };
+        // Who asked before the end may be shown what was before it.
+        let is_older = !image.is_done() && image.version < end.version;
+        if !is_older && !is_same_end(end, image) {
+            let (saw, then) = (end_of(end), end_of(image));
+            self.found.insert(Violation::ChangedAfterEnd { id: image.id.clone(), saw, then });
+        }
+        if image.is_done() && end.output.is_none() {
+            self.ends.insert(&image.id, image);
+        }
     }
-    if known.last().is_none_or(|(_, highest)| version > *highest) {
-        known.push((now, version));
+
+    /// Notes that `version` was shown `now` to whoever asked at `since`.
+    fn version(&mut self, id: &'h str, version: u64, since: usize, now: usize) {
+        let known = self.floors.entry(id).or_default();
+        let before = known.partition_point(|(at, _)| *at < since);
+        let floor = before.checked_sub(1).map_or(0, |index| known[index].1);
+        if version < floor {
+            self.found.insert(Violation::WentBack { id: id.to_owned(), from: floor, to: version });
+        }
+        if known.last().is_none_or(|(_, highest)| version > *highest) {
+            known.push((now, version));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Clients that ask for everything, from a seed, whatever happens to the daemon.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -84,8 +84,6 @@ pub struct Findings {
     pub acknowledged: usize,
     /// Of how many nobody knows what came of them.
     pub unknown: usize,
-    /// How many instances there are in the end.
-    pub instances: usize,
     /// How many starts took effect without being acknowledged.
     pub recovered: usize,
     /// How many faults there were.
@@ -183,64 +181,49 @@ fn reported(history: &[Event]) -> HashSet<String> {
 impl Findings {
     fn of(history: Vec<Event>, last: LastState, said: &[Said]) -> Self {
         let violations = check(&history, &last, said);
-        let count = |is: &dyn Fn(&What) -> bool| history.iter().filter(|event| is(&event.what)).count();
-        let (mut faults, mut hit, mut fresh) = (0, 0, false);
-        let mut writes = HashSet::new();
-        let (mut healed, mut asked_after, mut answered_after) = (false, HashSet::new(), 0);
-        let mut unanswered = HashSet::new();
-        let mut answered = HashSet::new();
+        let mut calls: HashMap<u64, (&Call, bool)> = HashMap::new();
+        let mut known_tags = HashSet::new();
+        let (mut asked, mut acknowledged, mut unknown) = (0, 0, 0);
+        let (mut faults, mut hit, mut unhit) = (0, 0, false);
+        let (mut is_healed, mut asked_after, mut answered_after) = (false, 0, 0);
         for event in &history {
             match &event.what {
                 What::Invoke { op, call } => {
-                    if call.writes() {
-                        writes.insert(*op);
-                    }
-                    if healed {
-                        asked_after.insert(*op);
-                    }
-                    if let Call::Start { tag, .. } = call {
-                        unanswered.insert((*op, tag.clone()));
-                    }
+                    calls.insert(*op, (call, is_healed));
+                    asked += 1;
+                    asked_after += u32::from(is_healed);
                 }
                 What::Ok { op, .. } => {
-                    answered.insert(*op);
-                    answered_after += usize::from(asked_after.contains(op));
+                    acknowledged += 1;
+                    let Some((call, after)) = calls.get(op) else { continue };
+                    answered_after += u32::from(*after);
+                    if let Call::Start { tag, .. } = call {
+                        known_tags.insert(tag.as_str());
+                    }
                 }
                 What::Fail { op, status } => {
-                    answered.insert(*op);
-                    answered_after += usize::from((400..500).contains(status) && asked_after.contains(op));
+                    let after = calls.get(op).is_some_and(|(_, after)| *after);
+                    answered_after += u32::from(after && (400..500).contains(status));
                 }
                 What::Unknown { op, .. } => {
-                    if fresh && writes.contains(op) {
+                    unknown += 1;
+                    if unhit && calls.get(op).is_some_and(|(call, _)| call.writes()) {
                         hit += 1;
-                        fresh = false;
+                        unhit = false;
                     }
                 }
                 What::Fault { .. } => {
                     faults += 1;
-                    fresh = true;
+                    unhit = true;
                 }
-                What::Healed => healed = true,
+                What::Healed => is_healed = true,
                 What::Fed { .. } | What::Resync => {}
             }
         }
-        let known: HashSet<&String> =
-            unanswered.iter().filter(|(op, _)| answered.contains(op)).map(|(_, tag)| tag).collect();
         let made: HashSet<&str> = last.instances.values().filter_map(Image::tag).collect();
-        let recovered = made.iter().filter(|tag| !known.contains(&(**tag).to_owned())).count();
-        Findings {
-            violations,
-            asked: count(&|what| matches!(what, What::Invoke { .. })),
-            acknowledged: count(&|what| matches!(what, What::Ok { .. })),
-            unknown: count(&|what| matches!(what, What::Unknown { .. })),
-            instances: last.instances.len(),
-            recovered,
-            faults,
-            hit,
-            healed: if asked_after.is_empty() { 0.0 } else { answered_after as f64 / asked_after.len() as f64 },
-            last,
-            history,
-        }
+        let recovered = made.difference(&known_tags).count();
+        let healed = if asked_after == 0 { 0.0 } else { f64::from(answered_after) / f64::from(asked_after) };
+        Findings { violations, asked, acknowledged, unknown, recovered, faults, hit, healed, last, history }
     }
 
     /// In one line.
@@ -251,7 +234,7 @@ impl Findings {
             self.asked,
             self.acknowledged,
             self.unknown,
-            self.instances,
+            self.last.instances.len(),
             self.recovered,
             self.faults,
             self.hit,

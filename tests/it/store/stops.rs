@@ -114,6 +114,14 @@ pub async fn a_stop_for_one_status_leaves_others(scene: &Scene) {
     assert_eq!(committed.stops, [StopOutcome::Unchanged, StopOutcome::Done]);
 }
 
+pub async fn a_refused_stop_is_told_what_it_met(scene: &Scene) {
+    let pending = scene.pending(new("a")).await;
+    let only = Stop { only: Some(Status::Running), ..stop(pending, scene.now()) };
+    let both = vec![only.clone(), stop(pending, scene.now()), only];
+    let committed = scene.commit(|batch| batch.stops = both).await;
+    assert_eq!(committed.stops, [StopOutcome::Mismatch, StopOutcome::Cancelled { version: 2 }, StopOutcome::Done]);
+}
+
 pub async fn stops_of_nothing_change_nothing(scene: &Scene) {
     let done = scene.running(new("a")).await;
     scene.commit(|batch| batch.finishes.push(finish(done, 1))).await;
