@@ -20,6 +20,7 @@ mod feed;
 mod fields;
 mod filter;
 mod follow;
+mod framing;
 mod health;
 mod heavy;
 mod host;
