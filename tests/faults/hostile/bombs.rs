@@ -153,14 +153,6 @@ async fn judge(
     Some(format!("{name} at {method} {path}: refused after {wall:?}, {cores:?} of a core"))
 }
 
-/// How much of the cores the daemon has used.
-fn spent(api: &Api) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", api.server.pid().as_raw_nonzero())).expect("its times");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = [11, 12].map(|field: usize| fields[field].parse::<u64>().unwrap()).iter().sum();
-    Duration::from_millis(ticks * 10)
-}
-
 async fn scene(limits: &str) -> Api {
     let config = format!("{}[definitions]\nremote = true\n{limits}", token("admin", "admin"));
     let mut api = Api::with_config(&config).await;
@@ -207,14 +199,14 @@ async fn hostile_json_bombs_are_refused_at_once_in_little_memory() {
     let mut found = Vec::new();
     for (name, bomb) in bombs() {
         for (method, path) in ROUTES {
-            found.extend(judge(&url, || spent(&api), (method, path), (name, &bomb)).await);
+            found.extend(judge(&url, || super::spent(&api.server), (method, path), (name, &bomb)).await);
         }
     }
     for (name, bomb) in unfit() {
         for (method, path) in ROUTES {
             // An output is anybody's own: numbers are kept as their text there.
             if !path.ends_with("/output") {
-                found.extend(judge(&url, || spent(&api), (method, path), (name, &bomb)).await);
+                found.extend(judge(&url, || super::spent(&api.server), (method, path), (name, &bomb)).await);
             }
         }
     }
@@ -234,8 +226,13 @@ async fn hostile_json_bombs_are_refused_at_once_in_little_memory() {
 async fn hostile_control_a_bomb_that_goes_off_is_noticed() {
     let api = scene("[limits]\nbatch_body = \"256 MiB\"\n").await;
     let good = br#"{"seconds":0}"#;
-    let accepted =
-        judge(&api.server.url(""), || spent(&api), ("POST", "/v1/definitions/sleep/instances"), ("good", good)).await;
+    let accepted = judge(
+        &api.server.url(""),
+        || super::spent(&api.server),
+        ("POST", "/v1/definitions/sleep/instances"),
+        ("good", good),
+    )
+    .await;
     assert!(accepted.is_some_and(|found| found.contains("201")));
     let slow = judge(&slow_server().await, || Duration::ZERO, ("POST", "/"), ("slow", b"")).await;
     assert!(slow.is_some_and(|found| found.contains("refused after")));

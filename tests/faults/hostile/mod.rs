@@ -48,3 +48,11 @@ fn peak_memory(server: &TestServer) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
+
+/// How much of the cores the daemon has used.
+fn spent(server: &TestServer) -> std::time::Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid().as_raw_nonzero())).expect("its times");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = [11, 12].map(|field: usize| fields[field].parse::<u64>().unwrap()).iter().sum();
+    std::time::Duration::from_millis(ticks * 10)
+}
