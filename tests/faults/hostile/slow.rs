@@ -43,14 +43,15 @@ impl Kind {
 }
 
 /// How much later than that is too late, on a machine that has other work.
-const LATE: Duration = Duration::from_secs(4);
+const LATE: Duration = Duration::from_secs(10);
 
 /// Behaves so until it is cut off, and answers after how long; None if that was too late.
 async fn behave(kind: Kind, address: &str) -> Option<Duration> {
     let socket = TcpSocket::new_v4().expect("a socket");
     if kind == ReadsSlowly {
-        // What waits in our own kernel was taken, as the daemon sees it.
+        // What waits in the kernel was taken, as the daemon sees it: with small segments that is 100 kB in place of 3 MB.
         socket.set_recv_buffer_size(4096).expect("a small buffer");
+        socket2::SockRef::from(&socket).set_tcp_mss(536).expect("small segments");
     }
     let began = Instant::now();
     let stream = socket.connect(address.parse().expect("an address")).await.expect("a connection");
@@ -77,7 +78,7 @@ async fn behave(kind: Kind, address: &str) -> Option<Duration> {
             }
             ReadsSlowly => {
                 let ask = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
-                write.write_all(ask.repeat(60).as_bytes()).await.expect("requests are taken");
+                write.write_all(ask.repeat(4).as_bytes()).await.expect("requests are taken");
                 let mut byte = [0];
                 // A further request tells when nobody is there to take it.
                 while read.read_exact(&mut byte).await.is_ok() && write.write_all(ask.as_bytes()).await.is_ok() {
@@ -94,7 +95,7 @@ async fn attack(address: &str, each: usize) -> Vec<String> {
     let clients = KINDS.into_iter().flat_map(|kind| std::iter::repeat_n(kind, each)).enumerate();
     let clients = clients.map(async |(n, kind)| {
         // Not all in one moment: a queue of connections is shorter than that.
-        sleep(Duration::from_millis(n as u64 % 250 * 4)).await;
+        sleep(Duration::from_millis(n as u64 % 250 * 12)).await;
         match behave(kind, address).await {
             None => Some(format!("{kind:?}: not cut off after {:?}", kind.deadline() + LATE)),
             Some(after) if after + Duration::from_millis(500) < kind.deadline() => {
@@ -161,6 +162,7 @@ async fn hostile_a_thousand_slow_clients_are_cut_off_and_hold_nobody_up() {
         service.p99,
         service.failures.len()
     );
+    println!("the daemon took {:?} of a core", super::spent(&api.server));
     let mut kinds = BTreeMap::<_, u32>::new();
     for found in &found {
         *kinds.entry(found).or_default() += 1;
