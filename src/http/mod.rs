@@ -21,6 +21,9 @@ mod fields;
 mod filter;
 mod follow;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod heavy;
 mod host;
