@@ -27,8 +27,10 @@ use crate::{
 /// Between the SIGTERM of a timeout and the SIGKILL to all.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the end of a program waits for the end of its streams, so that the log of a done instance is complete.
-const STREAM_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of a program waits for the end of its streams, so that the log of a done instance is complete. With
+/// every process gone both have ended, and what is left in the pipes goes as fast as the log is stored. Only a stranger to
+/// whom the program handed a stream could make it wait so long.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What commands find in their environment beside what their task says.
 #[derive(Debug, Clone)]
