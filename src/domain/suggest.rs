@@ -2,12 +2,19 @@
 
 /// The known name that a person most likely meant, if one is near enough to say so.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(name.chars().count()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let length = name.chars().count();
+    let distance = |candidate: &str| {
+        let other = candidate.chars().count();
+        let allowed = 1 + other.max(length) / 3;
+        // At least so many letters differ. Comparing takes time and room for every pair of letters, and a client may send
+        // a name of megabytes.
+        if other.abs_diff(length) > allowed {
+            return None;
+        }
+        Some(strsim::damerau_levenshtein(name, candidate)).filter(|distance| *distance <= allowed)
+    };
+    let near = known.into_iter().filter_map(|candidate| Some((distance(candidate)?, candidate)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// The end of a message about an unknown name: `; did you mean `x`?`, or the list of what there is.
@@ -28,6 +35,8 @@ mod tests {
         let known = ["timeout", "queue_timeout", "priority"];
         assert_eq!(nearest("timout", known), Some("timeout"));
         assert_eq!(nearest("zzz", known), None);
+        assert_eq!(nearest("", ["a"]), Some("a"));
+        assert_eq!(nearest(&"timeout".repeat(1 << 20), known), None);
         assert_eq!(hint("prioritty", &known), "; did you mean `priority`?");
     }
 }

@@ -10,6 +10,9 @@ use crate::{domain::Micros, negative_control::NegativeControl, store::ClockSet};
 /// Two looks that differ by more than this have a clock between them that was set.
 const SET: Duration = Duration::from_secs(1);
 
+/// Both clocks are read within this time, or the look does not count.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// After so long a clock that was set is believed: what is kept for some time is then deleted by it.
 const BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -32,7 +35,12 @@ impl Clock {
 
     /// Whether the clock was set since the last look.
     pub fn look(&mut self) -> Option<ClockSet> {
-        self.look_at(Micros::now(), Instant::now())
+        let (before, wall, now) = (Instant::now(), Micros::now(), Instant::now());
+        // Between the two clocks we were not running: the next look tells.
+        if now.saturating_duration_since(before) > AT_ONCE {
+            return None;
+        }
+        self.look_at(wall, now)
     }
 
     fn look_at(&mut self, wall: Micros, now: Instant) -> Option<ClockSet> {

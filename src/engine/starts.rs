@@ -43,8 +43,8 @@ impl Engine {
             return Err(EngineError::Unavailable(None));
         }
         let limit = inner.settings.pending;
-        let pending = inner.state.pending.load(Ordering::Relaxed) + inner.lanes.start_rows() as u64;
-        if pending + rows > limit || !inner.lanes.has_room() {
+        let pending = inner.state.pending.load(Ordering::Relaxed).saturating_add(inner.lanes.start_rows() as u64);
+        if pending.saturating_add(rows) > limit || !inner.lanes.has_room() {
             return Err(EngineError::QueueFull { pending, limit });
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::{metrics::Metrics, settings::Settings};
+use super::{metrics::Metrics, openapi::Served, settings::Settings};
 use crate::engine::Engine;
 
 /// The HTTP side of a daemon: its engine, its settings, and what its requests share. Cheap to clone.
@@ -18,6 +18,7 @@ struct Shared {
     engine: Engine,
     settings: Settings,
     metrics: Metrics,
+    document: Served,
     streams: Arc<Semaphore>,
     closing: AtomicBool,
     closed: Notify,
@@ -32,6 +33,7 @@ impl App {
             engine,
             settings,
             metrics,
+            document: Served::default(),
             streams,
             closing: AtomicBool::new(false),
             closed: Notify::new(),
@@ -50,6 +52,10 @@ impl App {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(super) fn document(&self) -> &Served {
+        &self.0.document
     }
 
     /// A place for one more stream; None when all are taken.

@@ -1,6 +1,12 @@
 //! `POST /v1/instances/batch`: many starts in one commit, all or none.
 
+use std::fmt;
+
 use ::http::StatusCode;
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -83,16 +89,47 @@ fn item_of(fault: &Fault) -> usize {
     }
 }
 
+/// The items of an array: of too many only the number, for a body has room for millions.
+struct Items<'a> {
+    count: usize,
+    items: Vec<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct First;
+        impl<'de> Visitor<'de> for First {
+            type Value = Items<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
+                let mut found = Items { count: 0, items: Vec::new() };
+                while let Some(item) = sequence.next_element()? {
+                    found.count += 1;
+                    if found.count <= MOST {
+                        found.items.push(item);
+                    }
+                }
+                Ok(found)
+            }
+        }
+        deserializer.deserialize_seq(First)
+    }
+}
+
 fn items<'a>(raw: &'a RawValue, faults: &mut Vec<Fault>) -> Vec<&'a RawValue> {
     let Some(fields) = Fields::of(raw, "", &["instances"], faults) else { return Vec::new() };
     let Some(list) = fields.raw("instances") else {
         faults.push(fields.fault("instances", "is missing: list the starts"));
         return Vec::new();
     };
-    match serde_json::from_str::<Vec<&RawValue>>(list.get()) {
-        Ok(items) if (1..=MOST).contains(&items.len()) => items,
-        Ok(items) => {
-            let detail = format!("must have 1 to {MOST} items, not {}", items.len());
+    match serde_json::from_str::<Items<'a>>(list.get()) {
+        Ok(Items { count, items }) if (1..=MOST).contains(&count) => items,
+        Ok(Items { count, .. }) => {
+            let detail = format!("must have 1 to {MOST} items, not {count}");
             faults.push(fields.fault("instances", detail));
             Vec::new()
         }

@@ -24,7 +24,11 @@ use tokio::{
 };
 use tower::Service;
 
-use super::{App, pulse::Pulse};
+use super::{
+    App,
+    framing::{BareLineFeed, LineEnds},
+    pulse::Pulse,
+};
 
 /// The largest head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -34,8 +38,10 @@ const MOST_HEADERS: usize = 100;
 /// Serves one connection until either side ends it.
 pub async fn drive(stream: TcpStream, app: App, router: Router) {
     let pulse = Arc::new(Pulse::new());
-    let service = service_fn(|request: Request<Incoming>| {
-        pulse.asked();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if pulse.asked() == LineEnds::Bare {
+            request.extensions_mut().insert(BareLineFeed);
+        }
         let pulse = Arc::clone(&pulse);
         let answer = router.clone().call(request);
         async move {
@@ -114,7 +120,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.pulse.received();
+            self.pulse.received(&buffer.filled()[before..]);
         }
         read
     }

@@ -96,7 +96,8 @@ fn id(call: &Call, faults: &mut Vec<Fault>) -> Option<DefinitionId> {
     read.map_err(|detail| faults.push(Fault::of("id", detail))).ok()
 }
 
-fn definition(raw: &RawValue, id: Option<&DefinitionId>, faults: &mut Vec<Fault>) -> Option<Definition> {
+/// What a registration says.
+pub fn definition(raw: &RawValue, id: Option<&DefinitionId>, faults: &mut Vec<Fault>) -> Option<Definition> {
     let fields = Fields::of(raw, "", &MEMBERS, faults)?;
     let name = fields.string("name", faults).and_then(|name| {
         let name = name.parse::<DefinitionId>();

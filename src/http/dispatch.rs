@@ -15,6 +15,7 @@ use super::{
     auth::Principal,
     body,
     call::{Call, Unread},
+    framing::{self, BareLineFeed},
     host, origin, pretty,
     problem::{Kind, Problem},
     query, request_id,
@@ -78,7 +79,11 @@ async fn answer(
     route: Option<&'static Route>,
     operation: Option<&'static Operation>,
 ) -> Result<Response, Problem> {
-    let Parts { method, uri, version, headers, .. } = &call.parts;
+    let Parts { method, uri, version, headers, extensions, .. } = &call.parts;
+    framing::check(headers)?;
+    if extensions.get::<BareLineFeed>().is_some() {
+        return Err(framing::bare_line_feed());
+    }
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_URI) {
         return Err(Problem::new(Kind::UriTooLong, "the request target is longer than 8 KiB"));
     }

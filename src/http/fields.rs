@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive, time::Duratio
 
 use serde_json::value::RawValue;
 
-use super::problem::Fault;
+use super::problem::{Fault, MOST_ERRORS};
 use crate::domain::{
     Labels, Micros,
     duration::{self, LONGEST, Seconds},
@@ -27,12 +27,10 @@ impl<'a> Fields<'a> {
             faults.push(Fault::at(at, format!("must be an object, not {}", kind(raw))));
             return None;
         };
-        for (name, _) in &members {
-            if !known.contains(&name.as_ref()) {
-                let hint = suggest::hint(name, known);
-                faults
-                    .push(Fault::at(format!("{at}{}", pointer_segment(name)), format!("there is no such field{hint}")));
-            }
+        let unknown = members.iter().filter(|(name, _)| !known.contains(&name.as_ref()));
+        for (name, _) in unknown.take(MOST_ERRORS.saturating_sub(faults.len())) {
+            let hint = suggest::hint(name, known);
+            faults.push(Fault::at(format!("{at}{}", pointer_segment(name)), format!("there is no such field{hint}")));
         }
         Some(Fields { members, at })
     }

@@ -16,7 +16,7 @@ const PARAMETERS: &[Parameter] = &[flag("verbose")];
 
 /// 200 while the process answers at all.
 pub async fn alive(call: &mut Call) -> Result<Response, Problem> {
-    call.query(PARAMETERS)?;
+    call.query(PARAMETERS)?.flag("verbose")?;
     Ok(page(call, "ok\n".into(), b"{\"status\":\"ok\"}"))
 }
 

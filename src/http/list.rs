@@ -16,7 +16,8 @@ use super::{
 };
 use crate::domain::{InstanceQuery, Micros, cursor};
 
-const PARAMETERS: &[Parameter] = &[
+/// The parameters.
+pub const PARAMETERS: &[Parameter] = &[
     one("task_id"),
     one("status"),
     many("label"),

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::domain::{LogLine, LogQuery, LogWindow, Stream};
 
-const PARAMETERS: &[Parameter] =
+/// The parameters.
+pub const PARAMETERS: &[Parameter] =
     &[one("tail"), one("from"), one("limit"), one("stream"), one("grep"), flag("follow"), one("after")];
 const FORMS: [Media; 2] = [Media::Json, Media::Text];
 const PAGE: usize = 1000;
@@ -60,7 +61,8 @@ pub fn text(out: &mut Vec<u8>, line: &LogLine) {
     out.push(b'\n');
 }
 
-fn wanted(query: &Query<'_>, faults: &mut Vec<Fault>) -> Result<Wanted, Problem> {
+/// What part of a log the query asks for.
+pub fn wanted(query: &Query<'_>, faults: &mut Vec<Fault>) -> Result<Wanted, Problem> {
     let positive = |n: Option<i64>| n.map(i64::unsigned_abs);
     let tail = positive(query.integer("tail", 1..=i64::MAX, faults)?);
     let from = positive(query.integer("from", 1..=i64::MAX, faults)?);

@@ -20,6 +20,10 @@ mod feed;
 mod fields;
 mod filter;
 mod follow;
+mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod heavy;
 mod host;

@@ -20,7 +20,9 @@ use crate::{
 };
 
 /// The most `errors` that one problem lists.
-const MOST_ERRORS: usize = 100;
+pub const MOST_ERRORS: usize = 100;
+/// The longest place and the longest detail of a fault, in bytes.
+const LONGEST_TEXT: usize = 1024;
 
 /// Why a request was refused. It changed nothing.
 #[derive(Debug)]
@@ -78,6 +80,14 @@ impl Fault {
 impl From<FieldError> for Fault {
     fn from(error: FieldError) -> Self {
         Fault::at(error.pointer, error.detail)
+    }
+}
+
+/// Cuts what a client may have made as long as its body, and would get back for each of its faults.
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
     }
 }
 
@@ -170,6 +180,10 @@ impl Problem {
     #[must_use]
     pub fn faults(mut self, mut faults: Vec<Fault>) -> Self {
         faults.truncate(MOST_ERRORS);
+        for Fault { place: Place::Pointer(text) | Place::Parameter(text), detail } in &mut faults {
+            shorten(text);
+            shorten(detail);
+        }
         self.more().errors = faults;
         self
     }

@@ -1,11 +1,16 @@
 //! What a connection is doing, and until when it may.
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use super::framing::LineEnds;
 
 /// How long a new connection may send nothing.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -29,6 +34,8 @@ pub struct Pulse {
     since: AtomicU64,
     /// When a write first found no room, plus one; 0 while there is room.
     blocked: AtomicU64,
+    /// How the lines of the head end that is being read. Nobody waits for it either.
+    line_ends: Mutex<LineEnds>,
 }
 
 impl Pulse {
@@ -39,6 +46,7 @@ impl Pulse {
             phase: AtomicU8::new(NEW),
             since: AtomicU64::new(0),
             blocked: AtomicU64::new(0),
+            line_ends: Mutex::default(),
         }
     }
 
@@ -52,16 +60,23 @@ impl Pulse {
     }
 
     /// Bytes came in.
-    pub fn received(&self) {
+    pub fn received(&self, bytes: &[u8]) {
+        let phase = self.phase.load(Relaxed);
         // Those of a body, or of a request that is sent ahead, change nothing.
-        if matches!(self.phase.load(Relaxed), NEW | WAITING) {
+        if phase == ANSWERING {
+            return;
+        }
+        if phase != READING {
             self.enter(READING);
         }
+        let mut ends = self.line_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        *ends = ends.after(bytes);
     }
 
-    /// A head is complete.
-    pub fn asked(&self) {
+    /// A head is complete; answers how its lines ended, as far as it was not sent ahead.
+    pub fn asked(&self) -> LineEnds {
         self.phase.store(ANSWERING, Relaxed);
+        std::mem::take(&mut *self.line_ends.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// An answer is made.
@@ -115,7 +130,7 @@ mod tests {
     fn each_phase_has_its_own_deadline() {
         let pulse = aged(3);
         assert_eq!(deadline(&pulse), Some(5));
-        pulse.received();
+        pulse.received(b"GET");
         assert_eq!(deadline(&pulse), Some(13));
         pulse.asked();
         assert_eq!(deadline(&pulse), None);
@@ -128,7 +143,7 @@ mod tests {
         let pulse = aged(7);
         pulse.phase.store(READING, Relaxed);
         pulse.since.store(1000, Relaxed);
-        pulse.received();
+        pulse.received(b"GET");
         assert_eq!(deadline(&pulse), Some(11));
     }
 

@@ -23,72 +23,78 @@ const MOST_LINES: usize = 1000;
 
 /// `{"progress":0.5,"message":"half"}`
 pub async fn progress(call: &mut Call) -> Result<Response, Problem> {
-    report(call, |raw, faults| {
-        let fields = Fields::of(raw, "", &["progress", "message"], faults)?;
-        let value = fields.number("progress", faults);
-        if fields.raw("progress").is_none() {
-            faults.push(fields.fault("progress", "is missing: a number from 0.0 to 1.0"));
-        }
-        let message = fields.string("message", faults);
-        let progress = Progress::new(value?, message.as_deref());
-        let faulty = if matches!(progress, Err(crate::domain::instance::InvalidProgress::MessageTooLong(_))) {
-            "message"
-        } else {
-            "progress"
-        };
-        progress
-            .map(|progress| ReportPatch { progress: Some(progress), ..ReportPatch::default() })
-            .map_err(|error| faults.push(fields.fault(faulty, error.to_string())))
-            .ok()
-    })
-    .await
+    report(call, read_progress).await
+}
+
+/// What a report of progress says.
+pub fn read_progress(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<ReportPatch> {
+    let fields = Fields::of(raw, "", &["progress", "message"], faults)?;
+    let value = fields.number("progress", faults);
+    if fields.raw("progress").is_none() {
+        faults.push(fields.fault("progress", "is missing: a number from 0.0 to 1.0"));
+    }
+    let message = fields.string("message", faults);
+    let progress = Progress::new(value?, message.as_deref());
+    let faulty = if matches!(progress, Err(crate::domain::instance::InvalidProgress::MessageTooLong(_))) {
+        "message"
+    } else {
+        "progress"
+    };
+    progress
+        .map(|progress| ReportPatch { progress: Some(progress), ..ReportPatch::default() })
+        .map_err(|error| faults.push(fields.fault(faulty, error.to_string())))
+        .ok()
 }
 
 /// An object, or `null` to clear it.
 pub async fn output(call: &mut Call) -> Result<Response, Problem> {
-    report(call, |raw, faults| {
-        let output = match raw.get() {
-            "null" => None,
-            text if text.starts_with('{') => Some(Json::from(raw.to_owned())),
-            _ => {
-                let detail = format!("the output must be an object or null, not {}", fields::kind(raw));
-                faults.push(Fault::at("", detail));
-                return None;
-            }
-        };
-        Some(ReportPatch { output: Some(output), ..ReportPatch::default() })
-    })
-    .await
+    report(call, read_output).await
+}
+
+/// What a report of an output says.
+pub fn read_output(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<ReportPatch> {
+    let output = match raw.get() {
+        "null" => None,
+        text if text.starts_with('{') => Some(Json::from(raw.to_owned())),
+        _ => {
+            let detail = format!("the output must be an object or null, not {}", fields::kind(raw));
+            faults.push(Fault::at("", detail));
+            return None;
+        }
+    };
+    Some(ReportPatch { output: Some(output), ..ReportPatch::default() })
 }
 
 /// `{"status":"failed","message":"why"}`
 pub async fn status(call: &mut Call) -> Result<Response, Problem> {
-    report(call, |raw, faults| {
-        let fields = Fields::of(raw, "", &["status", "message"], faults)?;
-        let word = fields.string("status", faults);
-        if fields.raw("status").is_none() {
-            faults.push(fields.fault("status", "is missing: running, completed, failed or cancelled"));
+    report(call, read_status).await
+}
+
+/// What a report of a verdict says.
+pub fn read_status(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<ReportPatch> {
+    let fields = Fields::of(raw, "", &["status", "message"], faults)?;
+    let word = fields.string("status", faults);
+    if fields.raw("status").is_none() {
+        faults.push(fields.fault("status", "is missing: running, completed, failed or cancelled"));
+    }
+    let message = fields.string("message", faults);
+    if let Some(message) = &message
+        && message.len() > LONGEST_MESSAGE
+    {
+        faults.push(fields.fault("message", format!("must be at most {LONGEST_MESSAGE} bytes long")));
+    }
+    let status = match word?.parse::<Status>() {
+        Ok(Status::Running) => None,
+        Ok(Status::Completed) => Some(VerdictStatus::Completed),
+        Ok(Status::Failed) => Some(VerdictStatus::Failed),
+        Ok(Status::Cancelled) => Some(VerdictStatus::Cancelled),
+        Ok(Status::Pending) | Err(_) => {
+            faults.push(fields.fault("status", "must be running, completed, failed or cancelled"));
+            return None;
         }
-        let message = fields.string("message", faults);
-        if let Some(message) = &message
-            && message.len() > LONGEST_MESSAGE
-        {
-            faults.push(fields.fault("message", format!("must be at most {LONGEST_MESSAGE} bytes long")));
-        }
-        let status = match word?.parse::<Status>() {
-            Ok(Status::Running) => None,
-            Ok(Status::Completed) => Some(VerdictStatus::Completed),
-            Ok(Status::Failed) => Some(VerdictStatus::Failed),
-            Ok(Status::Cancelled) => Some(VerdictStatus::Cancelled),
-            Ok(Status::Pending) | Err(_) => {
-                faults.push(fields.fault("status", "must be running, completed, failed or cancelled"));
-                return None;
-            }
-        };
-        let verdict = status.map(|status| Verdict { status, message: message.map(Into::into) });
-        Some(ReportPatch { verdict: Some(verdict), ..ReportPatch::default() })
-    })
-    .await
+    };
+    let verdict = status.map(|status| Verdict { status, message: message.map(Into::into) });
+    Some(ReportPatch { verdict: Some(verdict), ..ReportPatch::default() })
 }
 
 /// `{"lines":[{"text":"…","stream":"task"}]}`
@@ -133,7 +139,8 @@ async fn read<T>(
     }
 }
 
-fn lines(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<Vec<NewLine>> {
+/// What a report of log lines says.
+pub fn lines(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<Vec<NewLine>> {
     let fields = Fields::of(raw, "", &["lines"], faults)?;
     let Some(list) = fields.raw("lines") else {
         faults.push(fields.fault("lines", "is missing: list the lines"));

@@ -47,7 +47,8 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
     Ok(reply::fresh(StatusCode::OK, Media::Json, reply::json(|out| render::value(out, &counts))))
 }
 
-fn read(raw: &RawValue, now: Micros, faults: &mut Vec<Fault>) -> Option<(InstanceQuery, StopOptions)> {
+/// What a request to stop many says.
+pub fn read(raw: &RawValue, now: Micros, faults: &mut Vec<Fault>) -> Option<(InstanceQuery, StopOptions)> {
     let fields = Fields::of(raw, "", &MEMBERS, faults)?;
     let all = fields.boolean("all", faults).unwrap_or(false);
     let given: Vec<&str> = FILTERS.into_iter().filter(|name| fields.raw(name).is_some()).collect();

@@ -10,6 +10,7 @@ mod disk;
 mod drain;
 mod fence;
 mod history;
+mod hostile;
 mod lane;
 mod load;
 mod model;

@@ -181,9 +181,7 @@ impl TestServer {
 
     /// Waits until the daemon has ended.
     pub async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("the daemon runs");
-        let status = wait_for("the end of the daemon", async || child.try_wait().expect("a child can be waited for"));
-        status.await
+        wait_for("the end of the daemon", async || self.has_ended()).await
     }
 
     /// How the daemon ended, if it has.

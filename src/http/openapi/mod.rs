@@ -7,9 +7,10 @@ mod operations;
 mod parameters;
 mod schemas;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use ::http::StatusCode;
+use bytes::Bytes;
 use utoipa::openapi::{
     Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -68,25 +69,35 @@ fn document() -> OpenApi {
         .build()
 }
 
-/// The document for those who ask this server: with its base path.
-fn served(call: &Call) -> OpenApi {
+/// The document as one server answers it: with its base path. Made once, since making it takes milliseconds, and
+/// everybody may ask for it as often as he likes.
+#[derive(Default)]
+pub(super) struct Served {
+    yaml: OnceLock<Bytes>,
+    json: OnceLock<Bytes>,
+}
+
+/// The document for those who ask this server.
+fn served(call: &Call, text: fn(&OpenApi) -> String) -> Bytes {
     let mut document = DOCUMENT.clone();
     if !call.base_path().is_empty() {
         document.servers = Some(vec![ServerBuilder::new().url(call.base_path()).build()]);
     }
-    document
+    text(&document).into()
 }
 
 /// `GET /openapi.yaml`
 pub(super) async fn yaml(call: &mut Call) -> Result<Response, Problem> {
     call.query(&[])?;
-    Ok(reply::with_body(StatusCode::OK, Media::Yaml, yaml_of(&served(call))))
+    let text = call.app.document().yaml.get_or_init(|| served(call, yaml_of)).clone();
+    Ok(reply::with_body(StatusCode::OK, Media::Yaml, text))
 }
 
 /// `GET /openapi.json`
 pub(super) async fn json(call: &mut Call) -> Result<Response, Problem> {
     call.query(&[])?;
-    Ok(reply::with_body(StatusCode::OK, Media::Json, json_of(&served(call))))
+    let text = call.app.document().json.get_or_init(|| served(call, json_of)).clone();
+    Ok(reply::with_body(StatusCode::OK, Media::Json, text))
 }
 
 #[cfg(test)]

@@ -333,7 +333,7 @@ fn answer(about: &str, shape: Shape) -> Response {
             add(Media::Text, text());
             add(Media::Html, text());
         }
-        Only(Media::Json) => add(Media::Json, ObjectBuilder::new().into()),
+        Only(media @ (Media::Json | Media::Yaml)) => add(media, ObjectBuilder::new().into()),
         Only(media) => add(media, text()),
         Events => {
             add(Media::EventStream, text());

@@ -44,7 +44,14 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
 
     let opened = async {
         let mut writer = connection::writer(path, settings.synchronous).await?;
-        let schema = schema_of(&mut writer, &location).await?;
+        let schema = match schema_of(&mut writer, &location).await {
+            Ok(schema) => schema,
+            Err(fault) => {
+                // Nothing is left beside a file that is not ours.
+                connection::close(writer).await;
+                return Err(fault);
+            }
+        };
         if schema < SCHEMA {
             migrate(&mut writer).await?;
         }
