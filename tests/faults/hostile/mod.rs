@@ -3,6 +3,7 @@
 
 mod access;
 #[path = "../../it/contract/api.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
 mod api;
 mod bombs;
 mod injection;

@@ -278,7 +278,7 @@ async fn hostile_secrets_stay_where_they_belong() {
     for (place, text) in &told {
         assert!(!text.is_empty(), "{place} told nothing");
     }
-    assert!(told["command lines"].contains("sleep\0600") && told["log"].contains("drained"), "nothing was looked at");
+    assert!(told["command lines"].contains("sleep\x00600") && told["log"].contains("drained"), "nothing was looked at");
     assert!(told["another instance"].contains("TASKWRIGHT_TOKEN="), "it tells its own");
     let mut secrets: Vec<(String, &[&str])> = CANARIES.iter().map(|(name, allowed)| (canary(name), *allowed)).collect();
     secrets.extend(
