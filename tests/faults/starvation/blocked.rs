@@ -103,6 +103,10 @@ async fn handlers_that_block_every_slot_hold_up_nothing_else() {
     let place = Place::new().await;
     let time = Duration::from_secs(lane::count(5, 60).into());
     let before = place.probe().ask_for(Duration::from_secs(5)).await;
+    for one in place.tasks.list_task_instances("waits").await.unwrap() {
+        // Those that the probe did not come to stop.
+        _ = one.stop().await;
+    }
     let mut blocking = Vec::new();
     for n in 0..SLOTS {
         // The last ones, so that all have begun: those before them block the threads on which handlers begin.
