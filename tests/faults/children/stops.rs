@@ -17,8 +17,8 @@ const AT_ONCE: u32 = 4;
 /// What a cooperative program may take, 99 of 100 times.
 const PROMPT: Duration = Duration::from_millis(250);
 
-/// Says that it runs by making a file.
-const READY: &str = "touch ready.$NUMEROUS_TASK_INSTANCE_ID; ";
+/// Says that it runs, and does about signals what it does, by making a file.
+const READY: &str = "touch ready.$NUMEROUS_TASK_INSTANCE_ID";
 
 /// Stops programs that run, `times` in all, and measures from the request to the answer that they have ended.
 async fn latencies(server: &TestServer, tasks: &[&str], times: u32, grace: Duration) -> Vec<Duration> {
@@ -46,16 +46,16 @@ fn p99(sorted: &[Duration]) -> Duration {
 }
 
 fn config(tasks: &[(&str, &str)]) -> String {
-    let tasks: String = tasks.iter().map(|(name, line)| shell(name, &format!("{READY}{line}"), "")).collect();
-    format!("[worker]\ncommand_slots = {AT_ONCE}\n{}", tasks.replace("LONG", &long_time()))
+    let tasks: String = tasks.iter().map(|(name, line)| shell(name, line, "")).collect();
+    format!("[worker]\ncommand_slots = {AT_ONCE}\n{}", tasks.replace("READY", READY).replace("LONG", &long_time()))
 }
 
 #[tokio::test]
 async fn programs_that_obey_are_stopped_at_once() {
     let config = config(&[
-        ("sleeps", "exec sleep LONG"),
-        ("tidies", "trap 'exit 0' TERM; sleep LONG & wait"),
-        ("family", "setsid sleep LONG & (sleep LONG &); sleep LONG"),
+        ("sleeps", "READY; exec sleep LONG"),
+        ("tidies", "trap 'exit 0' TERM; READY; sleep LONG & wait"),
+        ("family", "READY; setsid sleep LONG & (sleep LONG &); sleep LONG"),
     ]);
     let server = TestServer::with_config(&config).await;
     let before = Footprint::of(&server).await;
@@ -70,8 +70,8 @@ async fn programs_that_obey_are_stopped_at_once() {
 #[tokio::test]
 async fn programs_that_do_not_obey_are_stopped_after_the_grace() {
     let server = TestServer::with_config(&config(&[
-        ("deaf", "trap '' TERM; sleep LONG"),
-        ("stubborn", "trap 'true' TERM; while :; do sleep 0.02; done"),
+        ("deaf", "trap '' TERM; READY; sleep LONG"),
+        ("stubborn", "trap 'true' TERM; READY; while :; do sleep 0.02; done"),
     ]))
     .await;
     let grace = Duration::from_millis(300);
@@ -85,7 +85,8 @@ async fn programs_that_do_not_obey_are_stopped_after_the_grace() {
 #[tokio::test]
 async fn control_a_program_that_takes_its_time_is_noticed() {
     let server =
-        TestServer::with_config(&config(&[("dawdles", "trap 'sleep 0.4; exit 0' TERM; sleep LONG & wait")])).await;
+        TestServer::with_config(&config(&[("dawdles", "trap 'sleep 0.4; exit 0' TERM; READY; sleep LONG & wait")]))
+            .await;
     let all = latencies(&server, &["dawdles"], AT_ONCE, Duration::from_secs(30)).await;
     assert!(p99(&all) > PROMPT, "{:?}", p99(&all));
 }

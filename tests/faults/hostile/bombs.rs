@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use taskwright::axum::body::Bytes;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
@@ -162,11 +163,10 @@ async fn scene(limits: &str) -> Api {
 }
 
 /// How much the daemon's memory may grow, in MiB: some copies of the largest body, for each of those that come at once.
-const MORE_MEMORY: u64 = 320;
+const MORE_MEMORY: u64 = 256;
 
-/// Sends each of these twice at once to the route that takes the largest ones; the memory that it took in MiB.
+/// Sends each of these twice at once to the route that takes the largest ones; the most memory that the daemon ever had, in MiB.
 async fn memory_of_a_storm(api: &Api, bombs: Vec<Vec<u8>>) -> u64 {
-    let before = peak_memory(&api.server);
     for bomb in bombs {
         let bomb = Bytes::from(bomb);
         let send = async || {
@@ -177,14 +177,13 @@ async fn memory_of_a_storm(api: &Api, bombs: Vec<Vec<u8>>) -> u64 {
         };
         tokio::join!(send(), send());
     }
-    peak_memory(&api.server) - before
+    peak_memory(&api.server)
 }
 
 /// Bodies as large as a batch may be.
 fn largest() -> Vec<Vec<u8>> {
     let bytes = 16 << 20;
     vec![
-        format!("{{{}\"k0\":1}}", members(bytes / 16)).into_bytes(),
         "[".repeat(bytes - 1).into_bytes(),
         format!("{{\"instances\":[{}0]}}", "0,".repeat(bytes / 2 - 20)).into_bytes(),
         format!("{{\"instances\":\"{}\"}}", "\\u0041".repeat(bytes / 6 - 10)).into_bytes(),
@@ -196,9 +195,14 @@ fn largest() -> Vec<Vec<u8>> {
 async fn hostile_json_bombs_are_refused_at_once_in_little_memory() {
     let api = scene("").await;
     let url = api.server.url("");
+    let before = peak_memory(&api.server);
     let mut found = Vec::new();
     for (name, bomb) in bombs() {
         for (method, path) in ROUTES {
+            // Of what is larger than a body may be only a batch is read.
+            if bomb.len() > 2 << 20 && !path.starts_with("/v1/instances/batch") && path != "/v1/instances" {
+                continue;
+            }
             found.extend(judge(&url, || super::spent(&api.server), (method, path), (name, &bomb)).await);
         }
     }
@@ -211,12 +215,14 @@ async fn hostile_json_bombs_are_refused_at_once_in_little_memory() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    let more = memory_of_a_storm(&api, largest()).await;
-    println!("the storm took {more} MiB");
+    let more = memory_of_a_storm(&api, largest()).await - before;
+    println!("all of it took {more} MiB");
     assert!(more < MORE_MEMORY, "{more} MiB");
     let list = api.get("/v1/instances").await.json();
     assert_eq!(list["instances"].as_array().unwrap().len(), 1, "something was started");
-    assert_eq!(list["instances"][0]["version"], 1, "something was reported");
+    let instance = api.get("/v1/instances/1").await.json();
+    let reported = (&instance["status"], &instance["message"], &instance["output"], &instance["stop_requested_at"]);
+    assert_eq!(reported, (&json!("running"), &Value::Null, &Value::Null, &Value::Null), "something was reported");
     api.delete("/v1/instances/1?force&wait").await;
     assert_well(&api.server).await;
 }
@@ -226,6 +232,7 @@ async fn hostile_json_bombs_are_refused_at_once_in_little_memory() {
 async fn hostile_control_a_bomb_that_goes_off_is_noticed() {
     let api = scene("[limits]\nbatch_body = \"256 MiB\"\n").await;
     let good = br#"{"seconds":0}"#;
+    let before = peak_memory(&api.server);
     let accepted = judge(
         &api.server.url(""),
         || super::spent(&api.server),
@@ -236,7 +243,7 @@ async fn hostile_control_a_bomb_that_goes_off_is_noticed() {
     assert!(accepted.is_some_and(|found| found.contains("201")));
     let slow = judge(&slow_server().await, || Duration::ZERO, ("POST", "/"), ("slow", b"")).await;
     assert!(slow.is_some_and(|found| found.contains("refused after")));
-    let more = memory_of_a_storm(&api, vec![vec![b'['; 200 << 20]]).await;
+    let more = memory_of_a_storm(&api, vec![vec![b'['; 200 << 20]]).await - before;
     assert!(more >= MORE_MEMORY, "{more} MiB");
 }
 
