@@ -32,6 +32,8 @@ use super::{
 
 /// The largest head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
+/// How much is kept of an answer that its reader does not take, beside the frame that goes beyond it, and read at once.
+const BUFFERED: usize = 32 * 1024;
 /// The most headers of a request.
 const MOST_HEADERS: usize = 100;
 
@@ -59,6 +61,8 @@ pub async fn drive(stream: TcpStream, app: App, router: Router) {
     let connection = http1::Builder::new()
         .max_headers(MOST_HEADERS)
         .max_header_size(LONGEST_HEAD)
+        // Hyper's own bound is 400 kB, which a thousand streams that stall would take.
+        .max_buf_size(BUFFERED)
         // The deadline on the head is ours: hyper's would also cut connections that wait between two requests.
         .header_read_timeout(None)
         .serve_connection(io, service);

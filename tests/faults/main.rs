@@ -22,6 +22,7 @@ mod resources;
 #[path = "../it/store/scene.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod scene;
+mod starvation;
 mod strace;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
