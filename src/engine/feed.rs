@@ -230,7 +230,7 @@ impl Feed {
         if followers > WOKEN_AT_ONCE && has_waker {
             self.grown.notify_one();
         } else if followers > 0 {
-            self.followed().for_each(|group| _ = group.send_replace(()));
+            self.followed().for_each(|group| group.send_replace(()));
         }
     }
 
