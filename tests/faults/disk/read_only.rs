@@ -1,5 +1,7 @@
 //! The file system turns read-only, as it does after an error of its device.
 
+use rustix::process::Signal;
+
 use crate::{
     lane,
     load::Load,
@@ -20,7 +22,10 @@ async fn a_file_system_that_turns_read_only_loses_nothing() {
     let mut server = TestServer::within("", &[], surroundings).await;
     let load = Load::begin(&server, 4);
     load.acknowledges(50).await;
+    // Stopped in that moment, as in `power_cut`: a sync that is under way meanwhile may be answered as if it had worked.
+    server.signal(Signal::STOP);
     tokio::task::block_in_place(|| disk.abort());
+    server.signal(Signal::CONT);
     let probe = disk.path().join("probe");
     assert!(std::fs::write(&probe, "x").is_err(), "it can still be written");
     let status = wait_for("the end of the daemon", async || server.has_ended()).await;
