@@ -87,7 +87,10 @@ fn next_command(
 ) -> Option<Result<(Request, Files), (Step, io::Error)>> {
     let mut record = [0; Request::LENGTH];
     loop {
-        sys::poll([Some(control), Some(lifeline)], -1).ok()?;
+        let [_, orphaned] = sys::poll([Some(control), Some(lifeline)], -1).ok()?;
+        if orphaned {
+            return None;
+        }
         let (length, fds) = match sys::receive_with_fds(control, &mut record) {
             Ok((0, _)) => return None,
             Ok(received) => received,
