@@ -52,7 +52,7 @@ pub fn kill_marked(marks: &[String]) -> io::Result<usize> {
         if Instant::now() > deadline {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("processes that an earlier daemon on this store left do not die: end them by hand: {living:?}"),
+                format!("processes that were left do not die: end them by hand: {living:?}"),
             ));
         }
         thread::sleep(Duration::from_millis(2));

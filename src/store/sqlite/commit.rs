@@ -83,7 +83,7 @@ impl Writer {
 pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed, CommitError> {
     let mut writer = Caller { writer: writing.writer.lock().await, writing };
     let is_stop = batch.stops_only();
-    if !is_stop && !writing.reserve.is_held() {
+    if !is_stop && !writing.reserve.admits_all() {
         return Err(CommitError::NotCommitted("the disk is full: what room is left is kept for stops".into()));
     }
     let mut outcome = transact(&mut writer.writer, batch).await;

@@ -1,14 +1,15 @@
 //! Room on the disk that is kept for stops: what fills the disk can be stopped all the same.
 //!
 //! A file beside the database takes the room. Once a stop finds the disk full the file is emptied, and nothing but stops
-//! is written until the disk has that room again.
+//! is written until the disk has that room again. A daemon that begins on a disk without that room does without, as long
+//! as there is none: it must be possible to look at what fills the disk.
 
 use std::{
     fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -22,38 +23,63 @@ const ROOM: u64 = 4 << 20;
 pub(super) struct Reserve {
     /// None where the file system cannot keep room.
     file: Option<File>,
-    is_held: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The room is kept, or cannot be kept on this file system.
+    Held,
+    /// There was none when the store was opened, nor since.
+    Missing,
+    /// It was given away for a stop.
+    Given,
 }
 
 impl Reserve {
-    /// Takes the room for the database at `path`.
+    /// Takes the room for the database at `path`, if there is any.
     pub(super) fn take(path: &Path) -> io::Result<Reserve> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(with_suffix(path, ".reserve"))?;
-        let file = match allocate(&file) {
-            Ok(()) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
+        let (file, state) = match allocate(&file) {
+            Ok(()) => (Some(file), State::Held),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => (None, State::Held),
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                // What was had of it helps more elsewhere.
+                file.set_len(0)?;
+                tracing::warn!(
+                    "the disk has less than 4 MiB left: starts will soon be refused, and stops too if it fills up: make room"
+                );
+                (Some(file), State::Missing)
+            }
             Err(error) => return Err(error),
         };
-        Ok(Reserve { file, is_held: AtomicBool::new(true) })
+        Ok(Reserve { file, state: Mutex::new(state) })
     }
 
     /// Gives the room away. Answers false where there was none left to give.
     pub(super) fn give(&self) -> bool {
-        let Some(file) = &self.file else { return false };
+        let (Some(file), mut state) = (&self.file, self.state()) else { return false };
+        if *state != State::Held {
+            return false;
+        }
+        *state = State::Given;
         // Not on another thread: the disk is full, and whoever waits does so for this.
-        self.is_held.swap(false, Ordering::Relaxed) && file.set_len(0).is_ok()
+        file.set_len(0).is_ok()
     }
 
-    /// Whether the room is there, or could be taken again just now.
-    pub(super) fn is_held(&self) -> bool {
-        if self.is_held.load(Ordering::Relaxed) {
-            return true;
+    /// Whether other things than stops may be written. Takes the room again if it is there.
+    pub(super) fn admits_all(&self) -> bool {
+        let mut state = self.state();
+        if *state != State::Held && self.file.as_ref().is_some_and(|file| allocate(file).is_ok()) {
+            *state = State::Held;
         }
-        let is_held = self.file.as_ref().is_none_or(|file| allocate(file).is_ok());
-        self.is_held.store(is_held, Ordering::Relaxed);
-        is_held
+        *state != State::Given
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,11 +104,11 @@ mod tests {
         let path = folder.path().join("store.db");
         let room = || std::fs::metadata(with_suffix(&path, ".reserve")).map_or(0, |found| found.blocks() * 512);
         let reserve = Reserve::take(&path).expect("there is room");
-        assert!(room() >= ROOM && reserve.is_held());
+        assert!(room() >= ROOM && reserve.admits_all());
         assert!(reserve.give());
         assert_eq!(room(), 0);
         assert!(!reserve.give());
-        assert!(reserve.is_held());
+        assert!(reserve.admits_all());
         assert!(room() >= ROOM);
     }
 }
