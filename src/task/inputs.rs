@@ -92,20 +92,20 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Inputs {
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "read by serde alone")]
         source: String,
         #[serde(default)]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "read by serde alone")]
         sizes: Vec<Size>,
         #[serde(default)]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "read by serde alone")]
         mode: Option<Mode>,
     }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Size {
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "read by serde alone")]
         width: u8,
     }
 
@@ -114,7 +114,7 @@ mod tests {
     enum Mode {
         Fast,
         Slow {
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "read by serde alone")]
             passes: u8,
         },
     }

@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "read by schemars alone")]
     #[derive(JsonSchema)]
     struct Point {
         x: f64,

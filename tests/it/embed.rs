@@ -1,6 +1,6 @@
 //! The server inside an application.
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../examples/embed_in_axum.rs"]
 mod embed_in_axum;
 

@@ -1,18 +1,18 @@
 //! The examples, run through the harness as their readers would test them.
 
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../../examples/cpu_bound.rs"]
 mod cpu_bound;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../../examples/hello.rs"]
 mod hello;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../../examples/own_handler.rs"]
 mod own_handler;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../../examples/retries.rs"]
 mod retries;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "an example has a main of its own")]
 #[path = "../../../examples/shared_state.rs"]
 mod shared_state;
 

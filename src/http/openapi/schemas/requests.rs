@@ -1,5 +1,5 @@
 //! What clients send. Never built: these types are what the document says.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "read by the document, never built")]
 
 use std::{borrow::Cow, collections::BTreeMap};
 
