@@ -4,16 +4,19 @@
 //! was missed. At other times changes are only counted. A change that was made without an image in memory is read from
 //! the store. Whoever falls behind the ring is told that something was lost, and goes on from the present.
 
+mod followers;
+
 use std::{
     collections::VecDeque,
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
+use self::followers::Followers;
 use crate::{
     domain::{Instance, Micros, Summary, error::chain},
     store::Store,
@@ -27,10 +30,6 @@ const MOST_BYTES: usize = 24 << 20;
 const CHANGE_BYTES: usize = 1024;
 /// How long changes are kept after the last follower has left.
 const KEPT_FOR: Duration = Duration::from_secs(300);
-/// So many followers are woken at once. More are woken a group at a time, so that requests come in between.
-const WOKEN_AT_ONCE: usize = 32;
-/// How many groups there are; the largest number of streams makes groups of about [`WOKEN_AT_ONCE`].
-const GROUPS: usize = 512;
 
 /// A place in the feed: after the change of this number, `boot.counter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +95,7 @@ impl Change {
 pub struct Feed {
     boot: u64,
     ring: Mutex<Ring>,
-    /// Wakes the followers of each group.
-    groups: Box<[watch::Sender<()>]>,
-    /// Wakes the task that wakes one group after the other.
-    grown: Arc<Notify>,
+    followers: Arc<Followers>,
 }
 
 struct Ring {
@@ -109,10 +105,6 @@ struct Ring {
     changes: VecDeque<Arc<Change>>,
     bytes: usize,
     followers: usize,
-    /// The group of the next follower.
-    next_group: usize,
-    /// Whether there is a task that wakes one group after the other.
-    has_waker: bool,
     /// Until when changes are kept though nobody follows.
     keep_until: Option<Instant>,
 }
@@ -173,17 +165,8 @@ impl Feed {
         // Counted from the time, so that a place of another store, or of one that was put back from a copy and had
         // as many boots, is outside of what is kept here.
         let last = Micros::now().0.unsigned_abs();
-        let ring = Ring {
-            last,
-            changes: VecDeque::new(),
-            bytes: 0,
-            followers: 0,
-            next_group: 0,
-            has_waker: false,
-            keep_until: None,
-        };
-        let groups = (0..GROUPS).map(|_| watch::Sender::new(())).collect();
-        Feed { boot, ring: Mutex::new(ring), groups, grown: Arc::default() }
+        let ring = Ring { last, changes: VecDeque::new(), bytes: 0, followers: 0, keep_until: None };
+        Feed { boot, ring: Mutex::new(ring), followers: Arc::new(Followers::new()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -225,56 +208,17 @@ impl Feed {
         for summary in summaries {
             ring.push(self.boot, summary);
         }
-        let (followers, has_waker) = (ring.followers, ring.has_waker);
+        let count = ring.followers;
         drop(ring);
-        if followers > WOKEN_AT_ONCE && has_waker {
-            self.grown.notify_one();
-        } else if followers > 0 {
-            self.followed().for_each(|group| group.send_replace(()));
-        }
-    }
-
-    /// The groups that somebody is in.
-    fn followed(&self) -> impl Iterator<Item = &watch::Sender<()>> {
-        self.groups.iter().filter(|group| group.receiver_count() > 0)
-    }
-
-    /// Wakes one group after the other, whenever the feed has grown, until the feed is gone.
-    async fn wake(feed: Weak<Feed>, grown: Arc<Notify>) {
-        loop {
-            grown.notified().await;
-            for group in 0..GROUPS {
-                let Some(feed) = feed.upgrade() else { return };
-                let group = &feed.groups[group];
-                if group.receiver_count() > 0 {
-                    group.send_replace(());
-                    // Whoever was just woken goes first, and whatever else came meanwhile.
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
+        self.followers.tell(count);
     }
 
     /// Follows the feed from now on.
     pub fn follow(self: &Arc<Self>) -> FeedWatch {
         let mut ring = self.lock();
         ring.followers += 1;
-        if ring.followers > WOKEN_AT_ONCE
-            && !ring.has_waker
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            ring.has_waker = true;
-            runtime.spawn(Feed::wake(Arc::downgrade(self), Arc::clone(&self.grown)));
-        }
-        let group = &self.groups[ring.next_group];
-        ring.next_group = (ring.next_group + 1) % GROUPS;
-        FeedWatch { cursor: ring.last, grown: group.subscribe(), feed: Arc::clone(self) }
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.grown.notify_one();
+        let grown = self.followers.join(ring.followers);
+        FeedWatch { cursor: ring.last, grown, feed: Arc::clone(self) }
     }
 }
 
