@@ -25,7 +25,7 @@ use taskwright::{
 use tokio::sync::Semaphore;
 
 use super::saboteur::{Sabotage, Saboteur};
-use crate::support::server::BINARY;
+use crate::support::{decorated::Decorated, server::BINARY};
 
 /// How many races are run at once. Their commits meet, as those of clients do.
 pub const WORKERS: u64 = 8;
@@ -122,7 +122,7 @@ impl ErasedHandler for Player {
 /// The engine, and a way to what it stored.
 pub struct Bench {
     pub engine: Engine,
-    pub store: Arc<Saboteur>,
+    pub store: Arc<Decorated<Saboteur>>,
     pub stage: Arc<Stage>,
 }
 

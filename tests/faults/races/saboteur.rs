@@ -7,15 +7,11 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use taskwright::{
-    domain::{
-        Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Status,
-        Summary,
-    },
-    store::{
-        Backlog, Batch, Claimed, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Report, StopOutcome,
-        Store, StoreError,
-    },
+    domain::{InstanceKey, Status},
+    store::{Batch, Claimed, CommitError, Committed, Report, StopOutcome, Store},
 };
+
+use crate::support::decorated::{Decorated, Decorator};
 
 /// A promise to be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +42,14 @@ pub enum Fault {
 }
 
 pub struct Saboteur {
-    inner: Arc<dyn Store>,
     sabotage: Sabotage,
     faults: Mutex<VecDeque<Fault>>,
     claimed: Mutex<Option<Claimed>>,
 }
 
 impl Saboteur {
-    pub fn over(inner: Arc<dyn Store>, sabotage: Sabotage) -> Arc<Self> {
-        Arc::new(Saboteur { inner, sabotage, faults: Mutex::default(), claimed: Mutex::default() })
+    pub fn over(inner: Arc<dyn Store>, sabotage: Sabotage) -> Arc<Decorated<Self>> {
+        Decorated::new(inner, Saboteur { sabotage, faults: Mutex::default(), claimed: Mutex::default() })
     }
 
     /// The next commit with something to write fails so.
@@ -65,7 +60,7 @@ impl Saboteur {
     /// Every start of this task is refused, and with it the whole batch.
     pub const CURSED: &str = "cursed";
 
-    async fn written(&self, batch: &Batch) -> Result<Committed, CommitError> {
+    async fn written(&self, inner: &dyn Store, batch: &Batch) -> Result<Committed, CommitError> {
         let mut bad = batch.clone();
         match self.sabotage {
             Sabotage::StopsForgotten => {
@@ -81,10 +76,10 @@ impl Saboteur {
             Sabotage::StopsUnwritten => {
                 let stops = std::mem::take(&mut bad.stops);
                 let keys: Vec<_> = stops.iter().map(|stop| InstanceKey::Number(stop.instance)).collect();
-                let met = self.inner.get(&keys).await.unwrap_or_default();
+                let met = inner.get(&keys).await.unwrap_or_default();
                 let pending = |number| met.iter().any(|is| is.number == number && is.status() == Status::Pending);
                 bad.stops = stops.iter().filter(|stop| !pending(stop.instance)).cloned().collect();
-                let mut committed = self.inner.commit(&bad).await?;
+                let mut committed = inner.commit(&bad).await?;
                 let mut others = committed.stops.into_iter();
                 let outcome = |pending| match pending {
                     true => StopOutcome::Cancelled { version: 2 },
@@ -99,7 +94,7 @@ impl Saboteur {
                 }
             }
             Sabotage::ClaimedTwice => {
-                let mut committed = self.inner.commit(&bad).await?;
+                let mut committed = inner.commit(&bad).await?;
                 let mut last = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
                 let claimed = committed.claimed.last().cloned();
                 if bad.claims.is_some() {
@@ -110,12 +105,12 @@ impl Saboteur {
             }
             Sabotage::Nothing | Sabotage::FailuresWritten => {}
         }
-        self.inner.commit(&bad).await
+        inner.commit(&bad).await
     }
 }
 
-impl Store for Saboteur {
-    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
+impl Decorator for Saboteur {
+    fn commit<'a>(&'a self, inner: &'a dyn Store, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
             let mut instances = batch.starts.iter().flat_map(|start| &start.instances);
             if instances.any(|new| *new.task_id == *Saboteur::CURSED) {
@@ -130,82 +125,18 @@ impl Store for Saboteur {
                 false => None,
             };
             match fault {
-                None => self.written(batch).await,
+                None => self.written(inner, batch).await,
                 Some(Fault::Before) => {
                     if self.sabotage == Sabotage::FailuresWritten {
-                        self.inner.commit(batch).await?;
+                        inner.commit(batch).await?;
                     }
                     Err(CommitError::Fatal("the daemon dies on demand".into()))
                 }
                 Some(Fault::After) => {
-                    self.inner.commit(batch).await?;
+                    inner.commit(batch).await?;
                     Err(CommitError::Unknown("the daemon dies on demand".into()))
                 }
             }
         })
-    }
-
-    fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
-        self.inner.get(keys)
-    }
-
-    fn summaries<'a>(&'a self, numbers: &'a [u64]) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
-        self.inner.summaries(numbers)
-    }
-
-    fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
-        self.inner.list(query)
-    }
-
-    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
-        self.inner.live(query)
-    }
-
-    fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
-        self.inner.logs(query)
-    }
-
-    fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
-        self.inner.log_extent(instance)
-    }
-
-    fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>> {
-        self.inner.attempts(instance)
-    }
-
-    fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>> {
-        self.inner.running()
-    }
-
-    fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
-        self.inner.backlog()
-    }
-
-    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
-        self.inner.definitions()
-    }
-
-    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
-        self.inner.stats(query)
-    }
-
-    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
-        self.inner.done_by_task()
-    }
-
-    fn identity(&self) -> &Identity {
-        self.inner.identity()
-    }
-
-    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.ping()
-    }
-
-    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
-        self.inner.check()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
     }
 }

@@ -9,13 +9,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use taskwright::{
-    domain::{
-        Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
-    },
-    store::{Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Store, StoreError},
-};
+use taskwright::store::{Batch, CommitError, Committed, Store, StoreError};
 use tokio::sync::Semaphore;
+
+use crate::support::decorated::{Decorated, Decorator};
 
 /// How a commit is to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +26,10 @@ pub enum Fault {
 }
 
 /// A store that fails on demand.
-pub struct FaultyStore {
-    inner: Arc<dyn Store>,
+pub type FaultyStore = Decorated<Faults>;
+
+/// What is demanded of it.
+pub struct Faults {
     faults: Mutex<VecDeque<Fault>>,
     always: AtomicBool,
     refused_task: Mutex<Option<String>>,
@@ -42,8 +41,7 @@ pub struct FaultyStore {
 
 impl FaultyStore {
     pub fn over(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(FaultyStore {
-            inner,
+        let faults = Faults {
             faults: Mutex::default(),
             always: AtomicBool::new(false),
             refused_task: Mutex::default(),
@@ -51,9 +49,12 @@ impl FaultyStore {
             gate: Semaphore::new(0),
             held: AtomicBool::new(false),
             commits: AtomicUsize::new(0),
-        })
+        };
+        Decorated::new(inner, faults)
     }
+}
 
+impl Faults {
     /// The next commits fail so, one each.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
@@ -74,7 +75,7 @@ impl FaultyStore {
         self.reads_fail.store(fail, Ordering::SeqCst);
     }
 
-    /// Commits wait before they begin, until [`FaultyStore::release`].
+    /// Commits wait before they begin, until [`Faults::release`].
     pub fn hold(&self) {
         self.held.store(true, Ordering::SeqCst);
     }
@@ -94,17 +95,10 @@ impl FaultyStore {
     pub fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
     }
-
-    fn readable(&self) -> Result<(), StoreError> {
-        if self.reads_fail.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("reads fail on demand".into()));
-        }
-        Ok(())
-    }
 }
 
-impl Store for FaultyStore {
-    fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
+impl Decorator for Faults {
+    fn commit<'a>(&'a self, inner: &'a dyn Store, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
             self.commits.fetch_add(1, Ordering::SeqCst);
             if self.held.load(Ordering::SeqCst) {
@@ -120,99 +114,21 @@ impl Store for FaultyStore {
             }
             let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match fault {
-                None => self.inner.commit(batch).await,
+                None => inner.commit(batch).await,
                 Some(Fault::NotCommitted) => Err(CommitError::NotCommitted("busy on demand".into())),
                 Some(Fault::Fatal) => Err(CommitError::Fatal("a sync fails on demand".into())),
                 Some(Fault::UnknownAfterCommit) => {
-                    self.inner.commit(batch).await?;
+                    inner.commit(batch).await?;
                     Err(CommitError::Unknown("the connection dies on demand".into()))
                 }
             }
         })
     }
 
-    fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.get(keys).await
-        })
-    }
-
-    fn summaries<'a>(&'a self, numbers: &'a [u64]) -> BoxFuture<'a, Result<Vec<Summary>, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.summaries(numbers).await
-        })
-    }
-
-    fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.list(query).await
-        })
-    }
-
-    fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.live(query).await
-        })
-    }
-
-    fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.logs(query).await
-        })
-    }
-
-    fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
-        self.inner.log_extent(instance)
-    }
-
-    fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>> {
-        self.inner.attempts(instance)
-    }
-
-    fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>> {
-        self.inner.running()
-    }
-
-    fn backlog(&self) -> BoxFuture<'_, Result<Backlog, StoreError>> {
-        self.inner.backlog()
-    }
-
-    fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>> {
-        self.inner.definitions()
-    }
-
-    fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.stats(query).await
-        })
-    }
-
-    fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
-        self.inner.done_by_task()
-    }
-
-    fn identity(&self) -> &Identity {
-        self.inner.identity()
-    }
-
-    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.readable()?;
-            self.inner.ping().await
-        })
-    }
-
-    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
-        self.inner.check()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
+    fn before_read(&self) -> Result<(), StoreError> {
+        if self.reads_fail.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("reads fail on demand".into()));
+        }
+        Ok(())
     }
 }
