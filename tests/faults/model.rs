@@ -1,7 +1,10 @@
 //! The lifecycle on the store against a small model of it: after every step both must say the same, whatever the order of
 //! starts, claims, reports, stops, ends, waits and crashes.
 
+mod batch;
 mod lifecycle;
+mod row;
+mod step;
 
 use std::{
     path::Path,
@@ -9,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use lifecycle::{Hint, How, Item, Model, NewStart, Patch, Row, Step, TASKS, Which, Wrong, seen};
+use lifecycle::{Answer, Model, Wrong};
 use proptest::{
     collection, option,
     prelude::*,
@@ -17,6 +20,8 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
+use row::{Row, seen};
+use step::{Hint, How, Item, NewStart, Patch, Step, TASKS, Which};
 use taskwright::{
     domain::{InstanceKey, Status, VerdictStatus},
     engine::recover,
@@ -171,7 +176,7 @@ impl<const WRONG: usize> StateMachineTest for Comparison<WRONG> {
             }
             if let Some(batch) = &model.batch {
                 let committed = subject.store().commit(batch).await.expect("it commits");
-                let answer = lifecycle::Answer {
+                let answer = Answer {
                     expired: committed.expired.iter().map(|expired| (expired.instance, expired.version)).collect(),
                     promoted: TASKS
                         .into_iter()

@@ -1,13 +1,11 @@
 //! The instances of a load as they are in the end.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
 
 use super::event::Image;
+use crate::support::wait_within;
 
 /// The instances of a load as they are in the end.
 #[derive(Debug, Default)]
@@ -20,14 +18,12 @@ impl LastState {
     /// Waits until every instance of the load `run` is done, but no longer than `patience`, and reads them all without
     /// their outputs.
     pub async fn read(client: &reqwest::Client, url: &str, run: &str, patience: Duration) -> Self {
-        let deadline = Instant::now() + patience;
-        loop {
+        // What is not done by then is found by the check.
+        let _ = wait_within(patience, async || {
             let live = get(client, &format!("{url}/v1/instances?label=run:{run}&status=pending,running&limit=1")).await;
-            if live["instances"].as_array().is_some_and(Vec::is_empty) || Instant::now() > deadline {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            live["instances"].as_array().is_some_and(Vec::is_empty).then_some(())
+        })
+        .await;
         let mut instances = HashMap::new();
         let mut cursor = String::new();
         loop {

@@ -21,11 +21,15 @@
 mod attempts;
 mod check;
 mod check_tests;
+mod client;
 mod event;
+mod feed;
+mod findings;
 mod last;
 mod load;
 mod recorder;
 
 pub use attempts::Workplace;
 pub use check::Violation;
-pub use load::{Findings, Load, Mix};
+pub use findings::Findings;
+pub use load::{Load, Mix};
