@@ -10,3 +10,4 @@ mod power_cut;
 mod read_only;
 mod slow;
 mod synced;
+mod tried;

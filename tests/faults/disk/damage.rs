@@ -4,73 +4,19 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
+use super::tried::Tried;
 use crate::{
     lane,
     load::Load,
     random::Random,
-    support::{
-        server::{TestServer, command, run},
-        wait_for,
-    },
+    support::server::{TestServer, run},
 };
-
-/// A daemon that may refuse to start. Dropped, it is killed.
-struct Tried {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Tried {
-    fn start(server: &TestServer) -> Tried {
-        let log = server.folder().join("tried.log");
-        let child = command()
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
-            .arg(server.config())
-            .args(["--database", &server.database_url()])
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Tried { child, log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// How it ended, or where it listens.
-    async fn outcome(&mut self) -> Result<String, ExitStatus> {
-        wait_for("the daemon to start or end", async || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(Err(status));
-            }
-            let said = self.said();
-            let events = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            events.filter_map(|event| event["url"].as_str().map(str::to_owned)).next().map(Ok)
-        })
-        .await
-    }
-
-    async fn end(&mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        wait_for("the end of the daemon", async || self.child.try_wait().unwrap()).await
-    }
-}
-
-impl Drop for Tried {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -114,7 +60,7 @@ async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
         assert!(matches!(found.status.code(), Some(1 | 69)), "round {round}: fsck finds nothing: {found:?}");
         assert!(fs::read(server.database()).unwrap() == bytes, "fsck changed the file");
 
-        let mut tried = Tried::start(&server);
+        let mut tried = Tried::start(&server, &[]);
         match tried.outcome().await {
             Err(status) => {
                 refused += 1;
@@ -157,7 +103,7 @@ async fn use_damaged(tried: &mut Tried, url: &str) {
                 }
             }
             Err(error) => {
-                assert!(tried.child.try_wait().unwrap().is_some(), "{path}: {error}\n{}", tried.said());
+                assert!(tried.has_ended().is_some(), "{path}: {error}\n{}", tried.said());
             }
         }
     }
@@ -168,7 +114,7 @@ async fn use_damaged(tried: &mut Tried, url: &str) {
             assert!(matches!(answer.status().as_u16(), 201 | 500 | 503), "{}", answer.status());
         }
     }
-    let status = match tried.child.try_wait().unwrap() {
+    let status = match tried.has_ended() {
         Some(status) => status,
         None => tried.end().await,
     };
@@ -243,7 +189,7 @@ async fn a_store_of_a_later_version_is_refused_and_stays_as_it_is() {
         connection.close().await.unwrap();
         let later = fs::read(server.database()).unwrap();
         let began = Instant::now();
-        let mut tried = Tried::start(&server);
+        let mut tried = Tried::start(&server, &[]);
         let status = tried.outcome().await.expect_err("a store of a later version is refused");
         assert!(began.elapsed() < Duration::from_secs(5));
         let said = tried.said();

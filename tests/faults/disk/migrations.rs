@@ -4,20 +4,16 @@ use std::{
     borrow::Cow,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
-use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteConnectOptions,
 };
 
+use super::tried::Tried;
 use crate::{
     lane,
-    support::{
-        server::{BINARY, TestServer, command_through, run},
-        wait_for,
-    },
+    support::server::{TestServer, run},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -127,30 +123,10 @@ async fn a_migration_that_is_killed_anywhere_is_made_by_the_next_daemon() {
 
 /// Starts a daemon that is killed at its `nth` such call. Answers false where it came to listen.
 async fn is_killed(server: &TestServer, call: &str, nth: u32) -> bool {
-    let log = server.folder().join("killed.log");
     let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
     let through = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
     let through: Vec<String> = through.iter().map(ToString::to_string).collect();
-    let mut child = command_through(&through)
-        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
-        .arg(server.config())
-        .args(["--database", &server.database_url()])
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(&log).unwrap())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{BINARY}: {error}"));
-    let ended = wait_for("the daemon to listen or end", async || {
-        if child.try_wait().unwrap().is_some() {
-            return Some(true);
-        }
-        let said = fs::read_to_string(&log).unwrap();
-        let mut events = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.any(|event| event["url"].is_string()).then_some(false)
-    })
-    .await;
-    let _ = child.kill();
-    let _ = child.wait();
-    ended
+    Tried::start(server, &through).outcome().await.is_err()
 }
 
 /// The control: a store whose rows were not carried over is noticed.
