@@ -102,7 +102,7 @@ impl Drop for Place {
 async fn handlers_that_block_every_slot_hold_up_nothing_else() {
     let place = Place::new().await;
     let time = Duration::from_secs(lane::count(5, 60).into());
-    let before = place.probe().ask_for(Duration::from_secs(5)).await;
+    let before = place.probe().ask_calm(Duration::from_secs(5)).await;
     for one in place.tasks.list_task_instances("waits").await.unwrap() {
         // Those that the probe did not come to stop.
         _ = one.stop().await;
@@ -144,7 +144,7 @@ async fn handlers_that_block_every_slot_hold_up_nothing_else() {
 #[tokio::test]
 async fn control_handlers_on_the_threads_of_http_are_noticed() {
     let place = Place::new().await;
-    let before = place.probe().ask_for(Duration::from_secs(2)).await;
+    let before = place.probe().ask_calm(Duration::from_secs(2)).await;
     let runtime = place.runtime.as_ref().unwrap().handle().clone();
     let blocking = runtime.spawn(async {
         loop {

@@ -13,8 +13,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-/// What 99 of 100 answers may take.
+/// What 99 of 100 answers may take, more than they took just before.
 const BOUND: Duration = Duration::from_millis(100);
+
+/// What 99 of 100 answers may take just before. A machine on which they take longer is so busy that nothing can be told.
+const CALM: Duration = Duration::from_millis(100);
 
 /// A client that asks in turn for `/livez`, a list, a start and a stop, each when its time has come, whether the one
 /// before was answered or not: a server that stands still is asked by as many as would have asked.
@@ -46,6 +49,20 @@ impl Probe {
     /// Asks for so long.
     pub async fn ask_for(&self, time: Duration) -> Met {
         self.ask_beside(tokio::time::sleep(time)).await.1
+    }
+
+    /// Asks for so long, before anything is done to the server. Panics where the machine has too much other work.
+    pub async fn ask_calm(&self, time: Duration) -> Met {
+        self.ask_calm_beside(tokio::time::sleep(time)).await.1
+    }
+
+    /// The same beside `work` that harms nobody.
+    pub async fn ask_calm_beside<T>(&self, work: impl Future<Output = T>) -> (T, Met) {
+        let (outcome, met) = self.ask_beside(work).await;
+        if let Err(why) = met.is_calm() {
+            panic!("the machine is too busy to tell anything: {why}");
+        }
+        (outcome, met)
     }
 
     /// Asks until `work` is done.
@@ -132,6 +149,15 @@ impl Met {
         each.collect::<Vec<_>>().join("; ")
     }
 
+    /// Where it was served so badly before anything was done to it that nothing can be compared with it.
+    fn is_calm(&self) -> Result<(), String> {
+        let slow = self.times.values().any(|times| of(times, 99) >= CALM);
+        match slow || !self.failures.is_empty() {
+            true => Err(format!("{} (p99 should be below {CALM:?}), {:?}", self.figures(), self.failures)),
+            false => Ok(()),
+        }
+    }
+
     /// Where it was served badly: what failed, and what took 100 ms or more more often than once in 100. What the
     /// machine itself held up just `before` is not counted.
     pub fn faults(&self, before: &Met) -> Vec<String> {
@@ -153,4 +179,23 @@ impl Met {
         }
         faults
     }
+}
+
+/// The control: whoever stands still for a second in four is not calm.
+#[tokio::test]
+async fn control_a_machine_that_is_too_busy_is_noticed() {
+    use crate::support::server::TestServer;
+    use rustix::process::Signal;
+
+    let server = TestServer::start().await;
+    let pauses = async {
+        for signal in [Signal::STOP, Signal::CONT] {
+            server.signal(signal);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let ((), met) = Probe::new(&server.url("")).ask_beside(pauses).await;
+    let why = met.is_calm().unwrap_err();
+    println!("{why}");
+    server.fsck();
 }

@@ -54,7 +54,7 @@ async fn a_purge_blocks_no_start() {
     let many = lane::count(10_000, 100_000);
     let mut server = TestServer::start().await;
     fill(&server, many).await;
-    let before = Probe::new(&server.url("")).ask_for(Duration::from_secs(5)).await;
+    let before = Probe::new(&server.url("")).ask_calm(Duration::from_secs(5)).await;
     std::fs::write(server.config(), "[retention]\ncount = 100\n").unwrap();
     server.restart().await;
     let deletes = async {
@@ -83,7 +83,7 @@ async fn a_purge_blocks_no_start() {
 async fn control_a_purge_in_one_go_is_noticed() {
     let server = TestServer::start().await;
     fill(&server, 1_000).await;
-    let before = Probe::new(&server.url("")).ask_for(Duration::from_secs(2)).await;
+    let before = Probe::new(&server.url("")).ask_calm(Duration::from_secs(2)).await;
     let database = server.database();
     let purge = async {
         let mut other: SqliteConnection = SqliteConnectOptions::new().filename(database).connect().await.unwrap();

@@ -158,7 +158,7 @@ async fn streams_of_which_a_tenth_stall_hold_up_nothing() {
     let pause = Duration::from_millis(lane::count(200, 2_000).into());
     let time = Duration::from_secs(lane::count(20, 120).into());
     let alone = Readers::new(&server, 1).await;
-    let (_, before) = probe.ask_beside(changes(&server, time / 2, pause)).await;
+    let (_, before) = probe.ask_calm_beside(changes(&server, time / 2, pause)).await;
     let (memory_before, files_before) = (memory(server.pid()), open_files(server.pid()));
 
     let stalling = many as usize / 10;
@@ -223,7 +223,7 @@ async fn control_streams_that_stay_and_pauses_are_noticed() {
     let readers = Readers::new(&server, 50).await;
     is_cut(&server, files, Duration::from_secs(2)).await.unwrap_err();
     let probe = Probe { round: 20, ..Probe::new(&server.url("")) };
-    let before = probe.ask_for(Duration::from_secs(2)).await;
+    let before = probe.ask_calm(Duration::from_secs(2)).await;
     let pauses = async {
         for _ in 0..3 {
             server.signal(Signal::STOP);
