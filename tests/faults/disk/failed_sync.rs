@@ -1,6 +1,6 @@
 //! A sync fails. Nobody knows what is on the disk then: the daemon acknowledges nothing more and ends.
 
-use std::process::ExitStatus;
+use std::{process::ExitStatus, time::Duration};
 
 use rustix::process::Signal;
 
@@ -8,7 +8,7 @@ use crate::{
     lane,
     load::Load,
     strace::Strace,
-    support::{server::TestServer, wait_for},
+    support::{server::TestServer, wait_for, wait_within},
 };
 
 #[tokio::test]
@@ -68,11 +68,12 @@ async fn a_checkpoint_whose_sync_fails_is_made_again() {
     let database = server.database().to_str().unwrap().to_owned();
     let inject = ["-P", &database, "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"];
     let strace = Strace::attach(server.pid(), &inject).await;
-    let load = Load::begin(&server, 4);
-    wait_for("two checkpoints to fail", async || {
+    // One checkpoint comes with each 4 MiB of commits, which takes a slow disk ten seconds and more.
+    let load = Load::begin(&server, 16);
+    let failed = wait_within(Duration::from_secs(90), async || {
         (server.stderr().matches("a checkpoint of the store failed").count() >= 2).then_some(())
-    })
-    .await;
+    });
+    failed.await.expect("two checkpoints fail");
     let trace = strace.detach();
     assert!(trace.contains("(INJECTED)"), "{trace}");
     load.acknowledges(500).await;
