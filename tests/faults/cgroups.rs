@@ -55,6 +55,7 @@ impl Drop for Cgroup {
                 // It may have ended by itself.
                 let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
             }
+            // Whoever was killed is in it until it has ended.
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -128,7 +128,6 @@ async fn durations_hold(jump: &str, control: &str) {
     let queued = Instant::now();
 
     clock.set(jump);
-    let jumped = Instant::now();
     // Whatever was counted by the clock would happen about now, or not for long.
     let quick = start(&server, json!({"task_id": "sleep", "inputs": {"seconds": 0}})).await;
     let shown = server.wait_done(&quick["number"]).await;
@@ -141,9 +140,9 @@ async fn durations_hold(jump: &str, control: &str) {
     assert_eq!(status(&server, &waits).await, "pending", "a queue timeout came early");
     assert_eq!(status(&server, &runs).await, "running", "an attempt ended early");
     assert_eq!(status(&server, &times_out).await, "running", "a timeout came early");
-    // An idle daemon has nothing to do.
+    // An idle daemon has nothing to do. What it takes for that is told over a time, whatever happens in it.
     let (cpu, idle) = (cpu_time(server.pid()), Instant::now());
-    tokio::time::sleep(Duration::from_millis(1500).saturating_sub(jumped.elapsed())).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let cpu = cpu_time(server.pid()) - cpu;
     assert!(cpu < idle.elapsed() / 2 + Duration::from_millis(100), "{cpu:?} of {:?}", idle.elapsed());
 
@@ -217,7 +216,7 @@ async fn nothing_is_deleted(control: &str) {
     clock.set("+10y");
     load.acknowledges(20).await;
     let told = load.end().await;
-    // Idle, it would purge now.
+    // Idle, it would purge now. Nothing may happen, and for that there is only time to wait.
     tokio::time::sleep(Duration::from_secs(2)).await;
     told.is_kept_by(&server).await;
     assert!(server.stop().await.success());

@@ -55,7 +55,7 @@ async fn abort(_: (), _: TaskController) -> Result<(), TaskError> {
 
 /// One life of a daemon with such a handler: it starts one instance where there is none, and ends when all are done.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a part of other tests"]
+#[ignore = "run by a_handler_that_aborts_its_daemon_ends_failed_after_its_attempts and control_a_boot_loop_is_noticed"]
 async fn host() {
     let Ok(store) = std::env::var("POISON_STORE") else { return };
     let server = Server::at(store).without_http().register_fn("poison", abort).start().await.expect("it starts");

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     lane,
-    support::{server::TestServer, wait_for},
+    support::{server::TestServer, wait_for, wait_within},
 };
 
 /// How long the processes of the dead may live.
@@ -78,16 +78,9 @@ async fn families(server: &TestServer, count: u32) -> Vec<Value> {
 /// What of these lives after the patience is over, and how long it took where nothing does.
 async fn gone(pids: &[i32]) -> Result<Duration, String> {
     let began = Instant::now();
-    loop {
-        let left: Vec<i32> = pids.iter().copied().filter(|pid| lives(*pid)).collect();
-        if left.is_empty() {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() > PATIENCE {
-            return Err(format!("{} of {} processes live after {PATIENCE:?}", left.len(), pids.len()));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let left = || pids.iter().filter(|pid| lives(**pid)).count();
+    let gone = wait_within(PATIENCE, async || (left() == 0).then(|| began.elapsed())).await;
+    gone.ok_or_else(|| format!("{} of {} processes live after {PATIENCE:?}", left(), pids.len()))
 }
 
 /// Waits until every family has run twice. Says what a second attempt found of the first.

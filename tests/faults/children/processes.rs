@@ -1,16 +1,11 @@
 //! What a daemon has of processes and descriptors.
 
-use std::{
-    collections::HashSet,
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::long_time;
-use crate::support::server::TestServer;
+use crate::support::{server::TestServer, wait_within};
 
 /// How long what has ended may take to be let go: supervisors wait a moment for the next command.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -131,13 +126,13 @@ fn idle(server: &TestServer) -> Result<(), String> {
 }
 
 async fn settled(mut check: impl FnMut() -> Result<(), String>) -> Result<(), String> {
-    let deadline = Instant::now() + SETTLING;
-    loop {
-        match check() {
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
-            outcome => return outcome,
-        }
-    }
+    let mut last = Ok(());
+    let settled = wait_within(SETTLING, async || {
+        last = check();
+        last.is_ok().then_some(())
+    })
+    .await;
+    settled.map_or(last, Ok)
 }
 
 /// Kills what a daemon with broken promises leaves.

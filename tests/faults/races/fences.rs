@@ -143,7 +143,7 @@ async fn r14_a_late_writer_and_the_next_attempt() {
 
 /// What the control runs.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a part of another test"]
+#[ignore = "run by control_r14_a_fence_without_the_attempt_is_found"]
 async fn late_writers_under_a_control() {
     late_writer(50).await.unwrap();
 }

@@ -107,7 +107,7 @@ async fn r12_an_exit_and_a_kill() {
 
 /// What the control runs.
 #[tokio::test]
-#[ignore = "a part of another test"]
+#[ignore = "run by control_r12_a_kill_of_the_leader_alone_is_found"]
 async fn exits_and_kills_under_a_control() {
     exits_and_kills(33).await.unwrap();
 }
