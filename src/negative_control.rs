@@ -19,6 +19,8 @@ pub(crate) enum NegativeControl {
     FenceWithoutAttempt,
     /// `kill-leader-only`: of an attempt's processes only the program itself is killed.
     KillLeaderOnly,
+    /// `no-reserve`: no room on the disk is kept for stops.
+    NoReserve,
     /// `reply-before-commit`: a start is acknowledged before it is on the disk.
     ReplyBeforeCommit,
     /// `retry-after-failed-sync`: a sync that failed is taken for one that can be tried again.
@@ -34,6 +36,7 @@ impl NegativeControl {
             NegativeControl::DrainAsEnd => "drain-as-end",
             NegativeControl::FenceWithoutAttempt => "fence-without-attempt",
             NegativeControl::KillLeaderOnly => "kill-leader-only",
+            NegativeControl::NoReserve => "no-reserve",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",
             NegativeControl::RetryAfterFailedSync => "retry-after-failed-sync",
             NegativeControl::UnwatchedClock => "unwatched-clock",

@@ -15,6 +15,7 @@ use std::{
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::header::with_suffix;
+use crate::negative_control::NegativeControl;
 
 /// Enough for a stop of a thousand instances, or a hundred stops of one.
 const ROOM: u64 = 4 << 20;
@@ -61,7 +62,7 @@ impl Reserve {
     /// Gives the room away. Answers false where there was none left to give.
     pub(super) fn give(&self) -> bool {
         let (Some(file), mut state) = (&self.file, self.state()) else { return false };
-        if *state != State::Held {
+        if *state != State::Held || NegativeControl::NoReserve.is_on() {
             return false;
         }
         *state = State::Given;

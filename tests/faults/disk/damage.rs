@@ -56,8 +56,7 @@ async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
             let _ = fs::remove_file(beside(&server.database(), suffix));
         }
         fs::write(server.database(), &bytes).unwrap();
-        let found = run(&["fsck", "--database", &server.database_url()]);
-        assert!(matches!(found.status.code(), Some(1 | 69)), "round {round}: fsck finds nothing: {found:?}");
+        assert!(is_found_damaged(&server), "round {round}: fsck finds nothing");
         assert!(fs::read(server.database()).unwrap() == bytes, "fsck changed the file");
 
         let mut tried = Tried::start(&server, &[]);
@@ -69,7 +68,7 @@ async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
             }
             Ok(url) => {
                 served += 1;
-                use_damaged(&mut tried, &url).await;
+                use_damaged(&mut tried, &url).await.unwrap();
             }
         }
         let said = tried.said();
@@ -87,7 +86,7 @@ async fn flipped_bytes_are_refused_or_told_and_never_reset_the_store() {
 }
 
 /// Asks a daemon on a damaged store for everything: it answers, or says that it cannot.
-async fn use_damaged(tried: &mut Tried, url: &str) {
+async fn use_damaged(tried: &mut Tried, url: &str) -> Result<(), String> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().unwrap();
     let mut paths = vec!["/v1/stats".to_owned(), "/v1/instances?status=completed&limit=500".to_owned()];
     paths.extend(["/v1/instances?limit=500", "/v1/instances?task_id=sleep&limit=500"].map(str::to_owned));
@@ -99,7 +98,9 @@ async fn use_damaged(tried: &mut Tried, url: &str) {
                 assert!(matches!(status, 200 | 404 | 500 | 503), "{path}: {status} {body}");
                 if path == "/v1/instances?limit=500" && status == 200 {
                     let page: Value = serde_json::from_str(&body).unwrap();
-                    assert!(!page["instances"].as_array().unwrap().is_empty(), "the store was reset: {body}");
+                    if page["instances"].as_array().unwrap().is_empty() {
+                        return Err(format!("the store was reset: {body}"));
+                    }
                 }
             }
             Err(error) => {
@@ -119,6 +120,26 @@ async fn use_damaged(tried: &mut Tried, url: &str) {
         None => tried.end().await,
     };
     assert!(matches!(status.code(), Some(0 | 1)), "{status}\n{}", tried.said());
+    Ok(())
+}
+
+fn is_found_damaged(server: &TestServer) -> bool {
+    let found = run(&["fsck", "--database", &server.database_url()]);
+    matches!(found.status.code(), Some(1 | 69))
+}
+
+/// The control: a whole store is not taken for a damaged one, and one that was reset is noticed.
+#[tokio::test]
+async fn control_a_store_that_was_reset_is_noticed() {
+    let server = made().await;
+    assert!(!is_found_damaged(&server));
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&server.database(), suffix));
+    }
+    let mut tried = Tried::start(&server, &[]);
+    let url = tried.outcome().await.expect("it makes a new store");
+    let why = use_damaged(&mut tried, &url).await.unwrap_err();
+    assert!(why.contains("the store was reset"), "{why}");
 }
 
 #[tokio::test]

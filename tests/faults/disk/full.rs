@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     lane,
@@ -62,9 +62,7 @@ async fn a_full_disk_refuses_starts_and_stops_nothing_else() {
 
     // Whoever filled it can be stopped.
     let began = Instant::now();
-    let url = server.url(&format!("/v1/instances/{}", long["number"]));
-    let stopped = server.client().delete(&url).send().await.unwrap();
-    assert_eq!(stopped.status(), 202, "{}", stopped.text().await.unwrap());
+    assert_eq!(stop(&server, &long).await, 202);
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     has_a_refusal(&load).await;
 
@@ -81,6 +79,57 @@ async fn a_full_disk_refuses_starts_and_stops_nothing_else() {
     told.is_kept_by(&server).await;
     server.kill9();
     server.restart().await;
+    told.is_kept_by(&server).await;
+    assert!(server.stop().await.success());
+    server.fsck();
+}
+
+async fn stop(server: &TestServer, instance: &Value) -> u16 {
+    let url = server.url(&format!("/v1/instances/{}", instance["number"]));
+    server.client().delete(&url).send().await.unwrap().status().as_u16()
+}
+
+/// The control: where no room is kept for it, a stop that is refused is noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_a_stop_that_finds_no_room_is_noticed() {
+    if !lane::is_privileged() {
+        return;
+    }
+    let disk = Memory::holding("24m");
+    let surroundings = Surroundings { database: Some(disk.path().join("store/taskwright.db")), ..Default::default() };
+    let server = TestServer::within("", &[("TASKWRIGHT_CONTROL", "no-reserve")], surroundings).await;
+    let long = server.start_task("sleep", json!({"seconds": 3600})).await;
+    let load = Load::begin(&server, 4);
+    let ballast = disk.path().join("ballast");
+    tokio::task::block_in_place(|| fill(&ballast));
+    has_a_refusal(&load).await;
+    assert_eq!(stop(&server, &long).await, 503);
+    fs::remove_file(&ballast).unwrap();
+    load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_room_to_keep_is_no_reason_not_to_start() {
+    if !lane::is_privileged() {
+        return;
+    }
+    // The reserve alone is 4 MiB.
+    let disk = Memory::holding("8m");
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![b'x'; 6 << 20]).unwrap();
+    let surroundings = Surroundings { database: Some(disk.path().join("store/taskwright.db")), ..Default::default() };
+    let mut server = TestServer::within("", &[], surroundings).await;
+    assert!(server.stderr().contains("the disk has less than 4 MiB left"), "{}", server.stderr());
+    let first = server.start_task("sleep", json!({"seconds": 0})).await;
+    assert_eq!(server.wait_done(&first["number"]).await["status"], "completed");
+
+    let reserve = server.database().with_file_name("taskwright.db.reserve");
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), 0);
+    fs::remove_file(&ballast).unwrap();
+    let load = Load::begin(&server, 1);
+    wait_for("the room to be kept", async || (fs::metadata(&reserve).unwrap().len() >= 4 << 20).then_some(())).await;
+    let told = load.end().await;
+    assert!(told.refused.is_empty(), "{:?}", told.refused);
     told.is_kept_by(&server).await;
     assert!(server.stop().await.success());
     server.fsck();

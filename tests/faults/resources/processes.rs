@@ -9,9 +9,29 @@ use crate::{
     lane,
     support::{
         server::{Surroundings, TestServer},
-        wait_for,
+        wait_for, wait_within,
     },
 };
+
+const CONFIG: &str = "[[tasks]]\nname = \"bomb\"\ntimeout = \"3s\"\n\
+    command = [\"bash\", \"-c\", \"bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done\"]\n\
+    [[tasks]]\nname = \"true\"\ncommand = [\"true\"]\n";
+
+/// The control: what is left of a bomb of which only the first process is killed is noticed.
+#[tokio::test]
+async fn control_what_a_fork_bomb_leaves_is_noticed() {
+    if !lane::is_privileged() {
+        return;
+    }
+    let group = Cgroup::new("pids", &[("pids.max", "pids.max", "150")]);
+    let surroundings = Surroundings { through: group.through(), ..Surroundings::default() };
+    let server = TestServer::within(CONFIG, &[("TASKWRIGHT_CONTROL", "kill-leader-only")], surroundings).await;
+    let before = group.processes().len();
+    let bomb = server.start_task("bomb", json!({})).await;
+    server.wait_done(&bomb["number"]).await;
+    let gone = wait_within(Duration::from_secs(2), async || (group.processes().len() <= before).then_some(())).await;
+    assert_eq!(gone, None, "nothing was left");
+}
 
 #[tokio::test]
 async fn a_fork_bomb_fails_its_attempt_and_leaves_nothing() {
@@ -19,11 +39,8 @@ async fn a_fork_bomb_fails_its_attempt_and_leaves_nothing() {
         return;
     }
     let group = Cgroup::new("pids", &[("pids.max", "pids.max", "150")]);
-    let config = "[[tasks]]\nname = \"bomb\"\ntimeout = \"3s\"\n\
-        command = [\"bash\", \"-c\", \"bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done\"]\n\
-        [[tasks]]\nname = \"true\"\ncommand = [\"true\"]\n";
     let surroundings = Surroundings { through: group.through(), ..Surroundings::default() };
-    let mut server = TestServer::within(config, &[], surroundings).await;
+    let mut server = TestServer::within(CONFIG, &[], surroundings).await;
     server.start_task("true", json!({})).await;
     server.wait_done(1).await;
     let before = group.processes().len();
