@@ -96,7 +96,7 @@ fn digest(roots: &Roots, path: &Path, task: &TaskController) -> Result<Output, T
 fn digest_folder(roots: &Roots, folder: &Path, task: &TaskController) -> Result<Output, TaskError> {
     let mut total = 0;
     let mut left_out = 0;
-    for entry in folder::walk(folder) {
+    for entry in folder::walk(roots, folder) {
         match entry? {
             Entry::File { size, .. } => total += size,
             Entry::Other => left_out += 1,
@@ -108,7 +108,7 @@ fn digest_folder(roots: &Roots, folder: &Path, task: &TaskController) -> Result<
     }
     let mut reading = Reading::new(task, total);
     let mut listing = Sha256::new();
-    for entry in folder::walk(folder) {
+    for entry in folder::walk(roots, folder) {
         if let Entry::File { path, relative, .. } = entry? {
             let file = folder::open(roots, &path).map_err(|error| unreadable(&path, &error))?;
             let digest = reading.file(&path, file)?;

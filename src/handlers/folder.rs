@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::fd::AsRawFd,
     os::unix::{
         ffi::OsStrExt,
         fs::{FileTypeExt as _, OpenOptionsExt},
@@ -70,19 +71,26 @@ impl Roots {
 /// # Errors
 /// Where it cannot be opened, or is no regular file below the roots.
 pub(super) fn open(roots: &Roots, path: &Path) -> io::Result<File> {
-    use std::os::fd::AsRawFd;
-
     // Without O_NONBLOCK, opening a pipe that was put in the file's place would wait for a writer.
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    let real = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let file = open_below(roots, path, libc::O_NONBLOCK | libc::O_NOCTTY)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    if !roots.hold(&real) {
+    Ok(file)
+}
+
+/// Opens what is below the roots, and looks where it is only then: nothing can be put in its place any more.
+fn open_below(roots: &Roots, path: &Path, flags: libc::c_int) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(flags | libc::O_NOFOLLOW).open(path)?;
+    if !roots.hold(&fs::read_link(of_descriptor(&file))?) {
         return Err(io::Error::other("it was moved outside handlers.checksum.roots"));
     }
     Ok(file)
+}
+
+/// The path that leads to what `file` has open, whatever its own is by now.
+fn of_descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// What a walk comes by.
@@ -95,12 +103,13 @@ pub(super) enum Entry {
     Other,
 }
 
-/// Every entry below `folder`, in the order of their relative paths' bytes. One folder's names at a time are in memory.
-pub(super) fn walk(folder: &Path) -> impl Iterator<Item = Result<Entry, TaskError>> {
-    Walk { open: Vec::new(), root: folder.to_owned(), next: Some(PathBuf::new()) }
+/// Every entry below `folder`, which is below the roots, in the order of their relative paths' bytes. One folder's names at a time are in memory.
+pub(super) fn walk(roots: &Roots, folder: &Path) -> impl Iterator<Item = Result<Entry, TaskError>> {
+    Walk { roots: roots.clone(), open: Vec::new(), root: folder.to_owned(), next: Some(PathBuf::new()) }
 }
 
 struct Walk {
+    roots: Roots,
     root: PathBuf,
     /// The entries to come of each folder on the way, the last one first.
     open: Vec<Vec<Named>>,
@@ -115,13 +124,10 @@ struct Named {
 
 impl Walk {
     fn list(&self, relative: &Path) -> io::Result<Vec<Named>> {
-        let folder = self.root.join(relative);
-        // A folder that became a link since it was listed could lead elsewhere.
-        if folder.symlink_metadata()?.is_symlink() {
-            return Err(io::Error::other("it became a symbolic link"));
-        }
+        // A folder on the way that became a link since it was listed could lead elsewhere.
+        let folder = open_below(&self.roots, &self.root.join(relative), libc::O_DIRECTORY)?;
         let mut entries = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(of_descriptor(&folder))? {
             let entry = entry?;
             entries.push(Named { relative: relative.join(entry.file_name()), kind: entry.file_type()? });
         }

@@ -271,7 +271,7 @@ async fn hostile_a_folder_that_becomes_a_link_leads_nowhere() {
         let read = async {
             let secret = hex(&Sha256::digest(SECRET));
             let mut seen = BTreeSet::new();
-            for n in 0..lane::count(300, 3000) {
+            for n in 0..lane::count(600, 10_000) {
                 let path = ["flip/secret", "flip", "flip/sub/secret"][n as usize % 3];
                 let instance = checksum(&api, path).await.unwrap();
                 assert_ne!(instance["output"]["digest"], secret.as_str(), "{path}");
