@@ -47,6 +47,12 @@ fn server() -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_in_any_task() {
+    let tasks = tokio::spawn(server().start()).await.unwrap().unwrap();
+    tokio::spawn(async move { tasks.shutdown().await }).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_call_of_the_original_is_there() {
     let tasks = server().register_task(MakeReport).start().await.unwrap();
     assert_eq!(tasks.get_task_definition("square").unwrap().workload, Workload::Local);

@@ -147,7 +147,8 @@ async fn schema_of(connection: &mut SqliteConnection, location: &str) -> Result<
 
 /// Brings the schema up to date. Each migration is one transaction with its bookkeeping.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
-    MIGRATIONS.run(&mut *connection).await?;
+    // Not `run`: a future with it in it is not `Send`, and an application could not start a server in a task.
+    MIGRATIONS.run_direct(None, &mut *connection, false).await?;
     // So that the header tells whose file it is, and of which schema.
     execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     Ok(())
