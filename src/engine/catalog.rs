@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use super::{error::EngineError, schema::Schema};
@@ -257,6 +257,26 @@ impl Catalog {
     /// Whether any task is a command.
     pub fn has_commands(&self) -> bool {
         self.iter().any(|task| matches!(task.runner, Runner::Command(_)))
+    }
+}
+
+/// The catalog as it is now: a snapshot that the ledger replaces as a whole, after the commit that changed it.
+pub struct CurrentCatalog(RwLock<Arc<Catalog>>);
+
+impl CurrentCatalog {
+    /// Begins with `catalog`.
+    pub fn new(catalog: Catalog) -> Self {
+        CurrentCatalog(RwLock::new(Arc::new(catalog)))
+    }
+
+    /// What there is now.
+    pub fn load(&self) -> Arc<Catalog> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `catalog` in its place.
+    pub(super) fn replace(&self, catalog: Arc<Catalog>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = catalog;
     }
 }
 

@@ -1,59 +1,18 @@
-//! Definitions that come and go while the daemon runs.
-//!
-//! The catalog is a snapshot that is replaced as a whole, by the ledger, after the commit that changed it. A start
-//! was checked against the snapshot that it holds: if the task has gone or been replaced before the start is written,
-//! the ledger sends it back, and it is checked anew. A removal is refused by its own commit while an instance is live.
-//! So no accepted instance is ever left without its definition.
+//! What callers may do to definitions: look them up, register and remove commands. One change is on its way at a time.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     Engine, EngineError,
     catalog::{Catalog, CatalogError, CommandTask, InputsBy, Task, described},
-    lanes::{StartItem, StartReply},
-    ledger::Ledger,
-    work::Units,
+    lanes::DefinitionItem,
 };
 use crate::{
     domain::{Definition, FieldError, Json, Source},
     store::{DefinitionChange, DefinitionOutcome},
 };
-
-/// The catalog as it is now.
-pub struct CurrentCatalog(RwLock<Arc<Catalog>>);
-
-impl CurrentCatalog {
-    /// Begins with `catalog`.
-    pub fn new(catalog: Catalog) -> Self {
-        CurrentCatalog(RwLock::new(Arc::new(catalog)))
-    }
-
-    /// What there is now.
-    pub fn load(&self) -> Arc<Catalog> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn replace(&self, catalog: Arc<Catalog>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = catalog;
-    }
-}
-
-/// A change of definitions that waits for its commit. There is one at a time.
-pub struct DefinitionItem {
-    /// What to write.
-    pub change: DefinitionChange,
-    /// What there will be then.
-    pub next: Arc<Catalog>,
-    /// Who waits for it.
-    pub reply: oneshot::Sender<Result<DefinitionOutcome, EngineError>>,
-    /// Held until it is done, also if nobody waits any more: the next one is checked against what this one leaves.
-    pub turn: OwnedSemaphorePermit,
-}
 
 /// A definition that was registered.
 #[derive(Debug, Clone)]
@@ -65,6 +24,19 @@ pub struct Registered {
 }
 
 impl Engine {
+    /// The definitions, by id.
+    pub fn definitions(&self) -> Vec<Arc<Definition>> {
+        self.inner.catalog.load().iter().map(|task| Arc::clone(&task.definition)).collect()
+    }
+
+    /// The definition with this id or name.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownTask`].
+    pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
+        self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
+    }
+
     /// Whether definitions may change at all: asked before a body is parsed.
     ///
     /// # Errors
@@ -184,46 +156,5 @@ fn same_json(one: Option<&Json>, other: Option<&Json>) -> bool {
             value(one).is_some_and(|one| Some(one) == value(other))
         }
         (one, other) => one.is_some() == other.is_some(),
-    }
-}
-
-impl Ledger {
-    /// Takes a committed change of definitions over, and answers it.
-    pub(super) fn redefine(&mut self, item: DefinitionItem, outcome: Option<DefinitionOutcome>) {
-        let outcome = outcome.unwrap_or(DefinitionOutcome::NotFound);
-        match (&item.change, outcome) {
-            (_, DefinitionOutcome::InUse) => {}
-            (DefinitionChange::Register(definition), _) => {
-                self.catalog.replace(item.next);
-                // Instances of an earlier task of this id may wait for one.
-                self.ready.insert(definition.id.shared());
-            }
-            (DefinitionChange::Remove { id, .. }, _) => {
-                self.catalog.replace(item.next);
-                self.ready.remove(id);
-            }
-        }
-        let _ = item.reply.send(Ok(outcome));
-    }
-
-    /// Sends starts back whose task is no longer the one that they were checked against.
-    pub(super) fn turn_back(&self, units: &mut Units) {
-        let now = self.catalog.load();
-        if units.starts.iter().all(|item| Arc::ptr_eq(&item.catalog, &now)) {
-            return;
-        }
-        let holds = |item: &StartItem| {
-            item.start.instances.iter().all(|new| match (item.catalog.get(&new.task_id), now.get(&new.task_id)) {
-                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
-                _ => false,
-            })
-        };
-        for item in std::mem::take(&mut units.starts) {
-            if holds(&item) {
-                units.starts.push(item);
-            } else {
-                let _ = item.reply.send(Ok(StartReply::Outdated));
-            }
-        }
     }
 }

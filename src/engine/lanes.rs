@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
-use super::{attempt::Attempt, catalog::Catalog, definitions::DefinitionItem, error::EngineError};
+use super::{attempt::Attempt, catalog::Catalog, error::EngineError};
 use crate::{
     domain::{Ended, ErrorKind, Instance, InstanceError, Json, Outcome, Status},
-    store::{Ending, Start, StopOutcome, Then},
+    store::{DefinitionChange, DefinitionOutcome, Ending, Start, StopOutcome, Then},
 };
 
 /// The most rows that wait to be started. At 10,000 starts a second this is more than a second of work; who
@@ -127,6 +127,18 @@ impl FinishItem {
         self.output = None;
         Some(self)
     }
+}
+
+/// A change of definitions that waits for its commit. There is one at a time.
+pub struct DefinitionItem {
+    /// What to write.
+    pub change: DefinitionChange,
+    /// What there will be then.
+    pub next: Arc<Catalog>,
+    /// Who waits for it.
+    pub reply: oneshot::Sender<Result<DefinitionOutcome, EngineError>>,
+    /// Held until it is done, also if nobody waits any more: the next one is checked against what this one leaves.
+    pub turn: OwnedSemaphorePermit,
 }
 
 /// What one commit will write.

@@ -56,7 +56,7 @@ pub use settings::Settings;
 pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
-    domain::{Definition, InstanceKey},
+    domain::InstanceKey,
     process::Spawner,
     store::{Store, StoreError},
 };
@@ -84,7 +84,7 @@ pub struct Engine {
 struct Inner {
     settings: Settings,
     store: Arc<dyn Store>,
-    catalog: Arc<definitions::CurrentCatalog>,
+    catalog: Arc<catalog::CurrentCatalog>,
     lanes: Arc<lanes::Lanes>,
     images: Arc<images::Images>,
     feed: Arc<feed::Feed>,
@@ -143,19 +143,6 @@ impl Engine {
     /// Where the spawner or a thread cannot be started, or the store fails.
     pub async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         open::open(parts).await
-    }
-
-    /// The definitions, by id.
-    pub fn definitions(&self) -> Vec<Arc<Definition>> {
-        self.inner.catalog.load().iter().map(|task| Arc::clone(&task.definition)).collect()
-    }
-
-    /// The definition with this id or name.
-    ///
-    /// # Errors
-    /// [`EngineError::UnknownTask`].
-    pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
-        self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
     }
 
     /// Whether the engine can do its work.

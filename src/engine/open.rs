@@ -13,9 +13,9 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     Engine, Inner, OpenEngineError, Parts,
     attempt::Shared,
+    catalog::CurrentCatalog,
     clock::Clock,
     command::{self, Environment},
-    definitions::CurrentCatalog,
     feed::Feed,
     images::Images,
     lanes::Lanes,

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::lanes::{StartItem, StopItem, StopReply};
 use super::{
     attempt::{Attempt, Shared},
-    definitions::CurrentCatalog,
+    catalog::CurrentCatalog,
     error::EngineError,
     feed::Feed,
     image::Commit,

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::definitions::CurrentCatalog;
+use super::catalog::CurrentCatalog;
 use crate::{
     domain::{Micros, Retention as Kept, error::chain},
     store::{Batch, CommitError, Committed, Purge, PurgeTask, Purged, Store},

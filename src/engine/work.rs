@@ -6,10 +6,9 @@ use tokio::sync::oneshot;
 
 use super::{
     attempt::{Attempt, TakenReport},
-    definitions::DefinitionItem,
     error::EngineError,
     images::Images,
-    lanes::{FinishItem, StartItem, StopItem, Work},
+    lanes::{DefinitionItem, FinishItem, StartItem, StopItem, Work},
     request::ReportPatch,
 };
 use crate::{

@@ -10,6 +10,7 @@
 //! stands alone. Unknown or fatal: nothing more is acknowledged, and the daemon ends; the next one
 //! reads from the store what became of it.
 
+mod definitions;
 mod failures;
 
 use std::{
@@ -21,8 +22,8 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
+    catalog::CurrentCatalog,
     clock::Clock,
-    definitions::CurrentCatalog,
     image::Commit,
     images::Images,
     lanes::{Lanes, PATIENCE, Waiting},
