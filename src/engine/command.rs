@@ -13,10 +13,9 @@ use super::{
     attempt::{Attempt, Signals},
     catalog::{self, CommandRunner, InputsBy},
     pump::pump,
-    request::AttemptIdentity,
     run::{Cut, End, Parts, bad_output, returned},
     scratch::{INPUT_FILE, OUTPUT_FILE, Scratch},
-    token,
+    token::{self, AttemptIdentity},
 };
 use crate::{
     domain::{AttemptEnd, ErrorKind, Interruption, Stream, error::chain},

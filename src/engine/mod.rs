@@ -9,7 +9,6 @@ pub mod catalog;
 mod clock;
 pub mod command;
 mod command_task;
-mod controls;
 pub mod definitions;
 mod drain;
 pub mod error;
@@ -25,6 +24,7 @@ pub mod publish;
 mod pump;
 mod reads;
 pub mod recover;
+mod reports;
 pub mod request;
 pub mod retention;
 pub mod run;
@@ -53,6 +53,7 @@ pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
 pub use settings::Settings;
+pub use token::AttemptIdentity;
 pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{

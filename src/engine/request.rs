@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::domain::{Instance, Json, Labels, LogLine, Micros, Progress, Stream, Verdict, Workload};
 
@@ -157,15 +156,6 @@ pub struct LogPage {
     pub lines: Vec<LogLine>,
     /// Where to read on: None once a done instance is read out.
     pub next: Option<u64>,
-}
-
-/// Which attempt a bearer token speaks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttemptIdentity {
-    /// The instance.
-    pub instance: Uuid,
-    /// The attempt.
-    pub attempt: u32,
 }
 
 /// Whether the engine can do its work.

@@ -1,4 +1,5 @@
-//! Stops of many: page by page along an index, each page one commit, so that nobody else waits for long.
+//! What callers may stop: one, or many. Many go page by page along an index, each page one commit, so that nobody else
+//! waits for long.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, EngineError, StopCounts, StopOptions, lanes::StopItem, unreadable};
 use crate::{
-    domain::{InstanceQuery, Status},
+    domain::{Instance, InstanceKey, InstanceQuery, Status},
     store::StopOutcome,
 };
 
@@ -16,6 +17,30 @@ const PAGE: usize = 1_000;
 pub(super) const SWEEPS: usize = 4;
 
 impl Engine {
+    /// Stops an instance; answers when the stop is committed.
+    ///
+    /// # Errors
+    /// As for [`Engine::instance`], or the store cannot be written.
+    pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
+        let instance = self.instance(key).await?;
+        if instance.is_done() {
+            return Ok(instance);
+        }
+        let (reply, answer) = oneshot::channel();
+        let grace = self.grace(options);
+        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, only: None, reply };
+        self.inner.lanes.push_stop(item);
+        match answer.await.map_err(|_| EngineError::Unavailable(None))??.image {
+            Some(image) => Ok(image),
+            None => self.instance(key).await,
+        }
+    }
+
+    /// The time from the commit of a stop to its deadline.
+    fn grace(&self, options: StopOptions) -> Duration {
+        if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) }
+    }
+
     /// Stops every instance that is pending or running and matches `query`, whose page is ignored. Instances that are
     /// started meanwhile are left alone. It goes on to its end even if the caller goes away.
     ///

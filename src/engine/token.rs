@@ -3,16 +3,32 @@
 //! A token outlives nothing but its attempt: the fence refuses it afterwards, also after a restart,
 //! since the key is the store's.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::request::AttemptIdentity;
+use super::Engine;
 
 const PREFIX: &str = "twa_";
 const IDENTITY: usize = 20;
 const SEAL: usize = 32;
+
+/// Which attempt a bearer token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptIdentity {
+    /// The instance.
+    pub instance: Uuid,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl Engine {
+    /// Which attempt `token` speaks for, if it is an attempt's token of this store, over or not.
+    pub fn attempt_of_token(&self, token: &str) -> Option<AttemptIdentity> {
+        open(&self.inner.key, token)
+    }
+}
 
 /// The token of `identity` under `key`.
 pub fn seal(key: &[u8; 32], identity: AttemptIdentity) -> String {

@@ -1,43 +1,14 @@
-//! What callers may do to an instance that is there: stop it, report for it, add to its log.
+//! What callers may report for an attempt that runs, and add to its log.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
-use super::{
-    AttemptIdentity, Engine, EngineError, NewLine, Receipt, ReportPatch, StopOptions, Writer, attempt, lanes::StopItem,
-    token,
-};
+use super::{Engine, EngineError, NewLine, Receipt, ReportPatch, Writer, attempt::Attempt};
 use crate::{
-    domain::{FieldError, Instance, InstanceKey, Json},
+    domain::{FieldError, InstanceKey, Json},
     negative_control::NegativeControl,
 };
 
 impl Engine {
-    /// Stops an instance; answers when the stop is committed.
-    ///
-    /// # Errors
-    /// As for [`Engine::instance`], or the store cannot be written.
-    pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
-        let instance = self.instance(key).await?;
-        if instance.is_done() {
-            return Ok(instance);
-        }
-        let (reply, answer) = oneshot::channel();
-        let grace = self.grace(options);
-        let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, only: None, reply };
-        self.inner.lanes.push_stop(item);
-        match answer.await.map_err(|_| EngineError::Unavailable(None))??.image {
-            Some(image) => Ok(image),
-            None => self.instance(key).await,
-        }
-    }
-
-    /// The time from the commit of a stop to its deadline.
-    pub(super) fn grace(&self, options: StopOptions) -> Duration {
-        if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) }
-    }
-
     /// Writes a report; answers when it is committed.
     ///
     /// # Errors
@@ -96,7 +67,7 @@ impl Engine {
     }
 
     /// The running attempt that `writer` may write for.
-    async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<attempt::Attempt>, EngineError> {
+    async fn attempt_for(&self, key: InstanceKey, writer: Writer) -> Result<Arc<Attempt>, EngineError> {
         let instance = self.instance(key).await?;
         if NegativeControl::FenceWithoutAttempt.is_on()
             && let Some(attempt) = self.inner.running.get(instance.number)
@@ -118,10 +89,5 @@ impl Engine {
             _ if matches!(writer, Writer::Attempt(_)) => Err(EngineError::AttemptOver),
             _ => Err(EngineError::AttemptNotRunning),
         }
-    }
-
-    /// Which attempt `token` speaks for, if it is an attempt's token of this store, over or not.
-    pub fn attempt_of_token(&self, token: &str) -> Option<AttemptIdentity> {
-        token::open(&self.inner.key, token)
     }
 }
