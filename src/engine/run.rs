@@ -158,7 +158,7 @@ impl Runner {
                         let held = attempt.hold(slot);
                         let end = command::run(&runner.0, &attempt).await;
                         if attempt.end() {
-                            runner.conclude(&attempt, end, Some(held)).await;
+                            runner.finish(&attempt, end, Some(held)).await;
                         }
                     });
                 }
@@ -199,7 +199,7 @@ impl Runner {
             && attempt.end()
         {
             let end = self.handler_end(&attempt, end);
-            self.conclude(&attempt, end, Some(held)).await;
+            self.finish(&attempt, end, Some(held)).await;
         }
     }
 
@@ -250,7 +250,7 @@ impl Runner {
             return;
         }
         self.warn_if_stuck(&attempt);
-        self.conclude(&attempt, cut.end(attempt.limits.timeout).into(), None).await;
+        self.finish(&attempt, cut.end(attempt.limits.timeout).into(), None).await;
     }
 
     fn warn_if_stuck(&self, attempt: &Arc<Attempt>) {
@@ -282,7 +282,7 @@ impl Runner {
     /// Puts the end of an attempt in line for its commit, and gives its slot back: the slot is free as soon as the
     /// attempt has ended, not when that is committed. The end goes first, so that whoever gets the slot is not seen
     /// to begin before.
-    pub async fn conclude(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
+    pub async fn finish(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
         bound(&mut end.end);
         let verdict = attempt.close_reports();
         if end.end == AttemptEnd::Fenced {
