@@ -11,6 +11,7 @@ pub mod command;
 mod command_task;
 pub mod definitions;
 mod drain;
+mod ending;
 pub mod error;
 pub mod feed;
 mod image;

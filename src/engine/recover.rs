@@ -1,10 +1,10 @@
-//! What a dead daemon left: its processes, and the instances that were running.
+//! What a dead daemon left in the store: the instances that were running.
 
 use std::{sync::Arc, time::Duration};
 
-use super::run;
+use super::ending::endings;
 use crate::{
-    domain::Micros,
+    domain::{AttemptEnd, Interruption, Micros},
     store::{Batch, CommitError, Finish, FinishOutcome, Store},
 };
 
@@ -23,10 +23,12 @@ pub async fn settle(store: &dyn Store, number: u64, node: &Arc<str>) -> Result<u
     if running.is_empty() {
         return Ok(0);
     }
+    let end = AttemptEnd::Interrupted(Interruption::Crash);
     let mut batch = Batch::new(number, Micros::now(), Arc::clone(node));
     batch.finishes.extend(running.into_iter().map(|summary| {
         let attempts_left = summary.attempt < summary.limits.max_attempts;
-        let (unless_stopped, if_stopped) = run::interrupted(summary.attempt, summary.verdict, attempts_left);
+        let (unless_stopped, if_stopped) =
+            endings(&end, summary.attempt, attempts_left, summary.verdict, summary.limits.retry_delay);
         Finish {
             instance: summary.number,
             attempt: summary.attempt,

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use super::{
     attempt::{Attempt, AttemptReporter, Held, Signals},
     catalog, command,
+    ending::{bound, endings},
     images::Images,
     lanes::{FinishItem, Lanes},
     pool::{Pool, Slot},
@@ -22,20 +23,11 @@ use super::{
     state::State,
 };
 use crate::{
-    domain::{
-        AttemptEnd, Conclusion, Ended, ErrorKind, FieldError, InstanceError, Interruption, Json, Micros, Outcome,
-        Standing, Stream, Verdict, conclude, instance::LONGEST_MESSAGE,
-    },
+    domain::{AttemptEnd, ErrorKind, FieldError, Interruption, Json, Stream},
     process::Spawner,
-    store::{Ending, Then},
+    store::Then,
     task::{erased::HandlerEnd, outcome},
 };
-
-/// The longest delay before a retry.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-
-/// The most causes of an error that are kept.
-const MOST_CAUSES: usize = 32;
 
 /// How long a future that is to be dropped may take before its instance ends without it.
 const DROP_PATIENCE: Duration = Duration::from_millis(100);
@@ -289,16 +281,8 @@ impl Runner {
             self.0.running.remove(attempt);
             return;
         }
-        let ending = |stop_requested| {
-            let standing = Standing {
-                attempt: attempt.attempt,
-                attempts_left: attempt.attempts_left(),
-                stop_requested,
-                verdict: verdict.clone(),
-            };
-            ending(attempt, &end.end, &conclude(&end.end, &standing))
-        };
-        let (unless_stopped, if_stopped) = (ending(false), ending(true));
+        let (unless_stopped, if_stopped) =
+            endings(&end.end, attempt.attempt, attempt.attempts_left(), verdict, attempt.limits.retry_delay);
         let again = matches!(unless_stopped.then, Then::Again { .. });
         if again {
             drop(held.take());
@@ -346,63 +330,6 @@ pub fn bad_output(errors: Vec<FieldError>, message: String) -> AttemptEnd {
     AttemptEnd::Failed { kind: ErrorKind::Output { errors }, message, permanent: true }
 }
 
-/// Cuts what a task says about its failure to what is kept of it.
-fn bound(end: &mut AttemptEnd) {
-    let cut = |text: &mut String| text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
-    if let AttemptEnd::Failed { kind, message, .. } = end {
-        cut(message);
-        if let ErrorKind::Handler { causes } = kind {
-            causes.truncate(MOST_CAUSES);
-            causes.iter_mut().for_each(cut);
-        }
-    }
-}
-
-fn ending(attempt: &Attempt, end: &AttemptEnd, conclusion: &Conclusion) -> Ending {
-    let ended = Ended::of(end, conclusion);
-    match conclusion {
-        Conclusion::Nothing => Ending { then: Then::Done(Outcome::Cancelled), ended, error: None },
-        Conclusion::Done(outcome) => {
-            Ending { error: outcome.error().cloned(), then: Then::Done(outcome.clone()), ended }
-        }
-        Conclusion::Again { error, backoff } => {
-            let delay =
-                if *backoff { retry_delay(attempt.limits.retry_delay, attempt.attempt) } else { Duration::ZERO };
-            Ending { then: Then::Again { run_at: Micros::now().after(delay) }, ended, error: error.clone() }
-        }
-    }
-}
-
-/// The delay after the attempt `attempt`: doubled each time, give or take a fifth, so that what failed together does
-/// not come back together.
-fn retry_delay(first: Duration, attempt: u32) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness the delay is merely exact.
-    let _ = getrandom::fill(&mut random);
-    let jitter = 0.8 + 0.4 * f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
-    let doubled = first.as_secs_f64() * 2_f64.powi(attempt.saturating_sub(1).min(64).cast_signed());
-    Duration::from_secs_f64((doubled * jitter).min(LONGEST_BACKOFF.as_secs_f64()))
-}
-
-/// The error of an attempt that a dead daemon left.
-pub fn interrupted(attempt: u32, verdict: Option<Verdict>, attempts_left: bool) -> (Ending, Ending) {
-    let end = AttemptEnd::Interrupted(Interruption::Crash);
-    let ending = |stop_requested| {
-        let standing = Standing { attempt, attempts_left, stop_requested, verdict: verdict.clone() };
-        match conclude(&end, &standing) {
-            Conclusion::Done(outcome) => {
-                Ending { error: outcome.error().cloned(), then: Then::Done(outcome), ended: Ended::Interrupted }
-            }
-            Conclusion::Nothing | Conclusion::Again { .. } => Ending {
-                then: Then::Again { run_at: Micros::now() },
-                ended: Ended::Interrupted,
-                error: None::<InstanceError>,
-            },
-        }
-    };
-    (ending(false), ending(true))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -423,15 +350,5 @@ mod tests {
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Stop, at(9))));
         signals.over = true;
         assert_eq!(Cut::next(&signals, timeout, began).map(|(cut, _)| cut), Some(Cut::Over));
-    }
-
-    #[test]
-    fn delays_double_and_are_bounded() {
-        let first = Duration::from_secs(1);
-        for (attempt, exact) in [(1, 1.0), (2, 2.0), (5, 16.0), (9, 256.0)] {
-            let delay = retry_delay(first, attempt).as_secs_f64();
-            assert!((exact * 0.79..=exact * 1.21).contains(&delay), "attempt {attempt}: {delay}");
-        }
-        assert_eq!(retry_delay(first, u32::MAX), LONGEST_BACKOFF);
     }
 }
