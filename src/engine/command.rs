@@ -21,6 +21,7 @@ use crate::{
     domain::{AttemptEnd, ErrorKind, Interruption, Stream, error::chain},
     negative_control::NegativeControl,
     process::{Command, Exit, Process, SpawnError, kill_marked},
+    task::outcome,
 };
 
 /// Between the SIGTERM of a timeout and the SIGKILL to all.
@@ -94,12 +95,7 @@ pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
     };
     // They were valid when they were accepted; the task may have been changed since.
     if let Err(errors) = attempt.task.check_inputs(&attempt.inputs) {
-        return AttemptEnd::Failed {
-            kind: ErrorKind::InvalidInputs { errors },
-            message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
-            permanent: true,
-        }
-        .into();
+        return outcome::invalid_inputs(errors).into();
     }
     let scratch = match Scratch::create(&parts.scratch, attempt) {
         Ok(scratch) => scratch,
@@ -261,13 +257,9 @@ fn ended(
     if attempt.signals().borrow().over {
         return AttemptEnd::Fenced.into();
     }
-    let output = scratch.output(parts.output_limit);
+    let output = scratch.output(parts.output_limit).map(outcome::returned_output);
     // With another exit than 0 a valid file is kept, and one that is not valid says nothing.
-    let kept = || match &output {
-        Ok(Some(value)) if value.is_object() => Some(value.clone()),
-        Ok(Some(value)) if !value.is_null() => Some(value.clone().into_result_object()),
-        _ => None,
-    };
+    let kept = || output.as_ref().ok().cloned().flatten();
     if sent.timeout.is_some() {
         return with(End { output: kept(), ..Cut::Timeout.end(attempt.limits.timeout).into() });
     }
@@ -288,7 +280,7 @@ fn ended(
     }
     match exit {
         Exit::Code(0) => with(match output {
-            Ok(value) => returned(attempt, value.filter(|value| !value.is_null()), parts.output_limit),
+            Ok(output) => returned(attempt, output, parts.output_limit),
             Err((errors, message)) => bad_output(errors, message).into(),
         }),
         Exit::Code(code) => {

@@ -42,8 +42,8 @@ fn ending(end: &AttemptEnd, standing: &Standing, retry_delay: Duration) -> Endin
     }
 }
 
-/// The delay after the attempt `attempt`, where it is `first` after the first: doubled each time, give or take a fifth, so that what failed together does
-/// not come back together.
+/// The delay after the attempt `attempt`, where it is `first` after the first: doubled each time, give or take a fifth, so
+/// that what failed together does not come back together.
 fn backoff(first: Duration, attempt: u32) -> Duration {
     let mut random = [0; 2];
     // Without randomness the delay is merely exact.

@@ -310,9 +310,8 @@ impl Runner {
     }
 }
 
-/// The end of an attempt that returned `value`.
-pub fn returned(attempt: &Attempt, value: Option<Json>, limit: usize) -> End {
-    let output = outcome::returned_output(value);
+/// The end of an attempt that returned a value, of which `output` was made.
+pub fn returned(attempt: &Attempt, output: Option<Json>, limit: usize) -> End {
     if let Some(size) = output.as_ref().map(|output| output.as_str().len())
         && size > limit
     {

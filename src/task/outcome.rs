@@ -1,5 +1,5 @@
-//! What the end of a handler means: for the attempt, and for the output. Pure; shared by the engine and
-//! [`testing`](super::testing).
+//! What the end of a handler means: for the attempt, and for the output. Pure; shared by the engine, for its commands
+//! too, and [`testing`](super::testing).
 
 use super::erased::HandlerEnd;
 use crate::domain::{AttemptEnd, ErrorKind, FieldError, Json};
@@ -23,14 +23,19 @@ pub fn attempt_end(end: HandlerEnd) -> (AttemptEnd, Option<Json>) {
         HandlerEnd::Panicked { message, location } => {
             AttemptEnd::Failed { kind: ErrorKind::Panic { location }, message, permanent: false }
         }
-        HandlerEnd::InvalidInputs(errors) => AttemptEnd::Failed {
-            kind: ErrorKind::InvalidInputs { errors },
-            message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
-            permanent: true,
-        },
+        HandlerEnd::InvalidInputs(errors) => invalid_inputs(errors),
         HandlerEnd::InvalidOutput(detail) => invalid_output("the value returned cannot be written as JSON", detail),
     };
     (end, None)
+}
+
+/// The end of an attempt whose inputs the task, changed since they were accepted, does not take.
+pub fn invalid_inputs(errors: Vec<FieldError>) -> AttemptEnd {
+    AttemptEnd::Failed {
+        kind: ErrorKind::InvalidInputs { errors },
+        message: "the inputs, accepted once, are not valid for the task as it is now".to_owned(),
+        permanent: true,
+    }
 }
 
 /// The end of an attempt that returned more than `limit` bytes of output.
