@@ -2,17 +2,16 @@
 
 use std::mem;
 
-/// The most bytes of UTF-8 that one line has; a longer one is split.
-pub const MAX_LINE: usize = 16 * 1024;
+use crate::domain::log::LONGEST_LINE;
 
 /// Cuts one stream into lines, however its bytes are chunked.
 ///
 /// - `\n` and `\r\n` end a line.
 /// - A progress line, redrawn after a lone `\r`, is collapsed to its last state.
-/// - A line over [`MAX_LINE`] bytes is split, never inside a character.
+/// - A line over [`LONGEST_LINE`] bytes is split, never inside a character.
 /// - Bad UTF-8 and NUL become U+FFFD.
 ///
-/// It holds one unfinished line, so never more than [`MAX_LINE`] bytes of text and 3 of an unfinished character.
+/// It holds one unfinished line, so never more than [`LONGEST_LINE`] bytes of text and 3 of an unfinished character.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
     text: String,
@@ -117,8 +116,8 @@ impl LineSplitter {
             self.text.clear();
         }
         // A line is split only when more comes, so that one of exactly the limit stays one.
-        while self.text.len() + text.len() > MAX_LINE {
-            let room = text.floor_char_boundary(MAX_LINE - self.text.len());
+        while self.text.len() + text.len() > LONGEST_LINE {
+            let room = text.floor_char_boundary(LONGEST_LINE - self.text.len());
             self.text.push_str(&text[..room]);
             lines.push(mem::take(&mut self.text));
             self.begun = true;
@@ -195,13 +194,13 @@ mod tests {
 
     #[test]
     fn a_line_of_the_limit_stays_whole_and_a_longer_one_is_split_between_characters() {
-        let exact = "x".repeat(MAX_LINE);
+        let exact = "x".repeat(LONGEST_LINE);
         assert_eq!(lines(format!("{exact}\n").as_bytes()), std::slice::from_ref(&exact));
         assert_eq!(lines(format!("{exact}y\n").as_bytes()), [exact.clone(), "y".to_owned()]);
-        let euros = "€".repeat(MAX_LINE);
+        let euros = "€".repeat(LONGEST_LINE);
         let split = lines(euros.as_bytes());
         let (_, full) = split.split_last().expect("it has lines");
-        assert!(full.iter().all(|line| line.len() == MAX_LINE - MAX_LINE % 3));
+        assert!(full.iter().all(|line| line.len() == LONGEST_LINE - LONGEST_LINE % 3));
         assert_eq!(split.concat(), euros);
         assert_eq!(lines(format!("{exact}\u{FFFD}").as_bytes()).len(), 2);
     }
@@ -212,8 +211,8 @@ mod tests {
         let (long, progress, bad) = ([b'x'; 8192], b"50%\r".repeat(2048), [0xff; 8192]);
         for _ in 0..256 {
             for chunk in [&long[..], &progress, &bad] {
-                assert!(splitter.push(chunk).iter().all(|line| line.len() <= MAX_LINE));
-                assert!(splitter.text.capacity() <= 2 * MAX_LINE);
+                assert!(splitter.push(chunk).iter().all(|line| line.len() <= LONGEST_LINE));
+                assert!(splitter.text.capacity() <= 2 * LONGEST_LINE);
                 assert!(splitter.partial.len() <= 3);
             }
         }
@@ -228,7 +227,7 @@ mod tests {
             Just(b"\0".to_vec()),
             Just("€".as_bytes().to_vec()),
             Just("𝄞".as_bytes().to_vec()),
-            Just(vec![b'x'; MAX_LINE - 1]),
+            Just(vec![b'x'; LONGEST_LINE - 1]),
             proptest::collection::vec(any::<u8>(), 0..4),
             "[a-c]{0,3}".prop_map(String::into_bytes),
         ];
@@ -260,7 +259,7 @@ mod tests {
         #[test]
         fn every_line_is_clean(bytes in stream()) {
             for line in lines(&bytes) {
-                prop_assert!(line.len() <= MAX_LINE && !line.contains(['\n', '\r', '\0']));
+                prop_assert!(line.len() <= LONGEST_LINE && !line.contains(['\n', '\r', '\0']));
             }
         }
     }

@@ -33,7 +33,7 @@ mod wire;
 pub use command::{Command, SpawnError};
 pub use forks::run_if_spawner;
 pub use leftovers::{kill_leftovers, kill_marked};
-pub use lines::{LineSplitter, MAX_LINE};
+pub use lines::LineSplitter;
 pub use own_program::{NoOwnProgram, own_program};
 pub use running::{Exit, Process};
 pub use spawner::{Spawner, SpawnerError};

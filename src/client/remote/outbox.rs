@@ -8,14 +8,12 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    domain::{Json, Progress, Verdict},
+    domain::{Json, Progress, Verdict, log::LONGEST_LINE},
     task::{ReportError, StopReason},
 };
 
 /// The most bytes of lines that wait, as JSON; older ones make room.
 const MOST_BYTES: usize = 1 << 20;
-/// A longer text is cut: the daemon cuts lines there too.
-const LONGEST_LINE: usize = 16 << 10;
 /// The most lines of one request, and their bytes.
 const LINES_AT_ONCE: usize = 1000;
 const BYTES_AT_ONCE: usize = 256 << 10;
