@@ -18,7 +18,6 @@ mod image;
 pub mod images;
 pub mod lanes;
 pub mod ledger;
-pub mod log_buffer;
 mod open;
 pub mod pool;
 pub mod publish;

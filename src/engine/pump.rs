@@ -7,7 +7,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::attempt::{Attempt, Flood};
+use super::attempt::{Attempt, Intake};
 use crate::{
     domain::{Stream, instance::LONGEST_MESSAGE},
     process::LineSplitter,
@@ -48,13 +48,13 @@ pub async fn pump(
             write(&attempt, stream, &lines, last.as_deref()).await;
             return;
         };
-        let lines = match attempt.flood() {
-            Flood::Over if newest.is_empty() => splitter.push(bytes),
-            Flood::Hold => {
+        let lines = match attempt.intake() {
+            Intake::Every if newest.is_empty() => splitter.push(bytes),
+            Intake::Hold => {
                 newest.push(bytes);
                 continue;
             }
-            Flood::Over | Flood::Room => {
+            Intake::Every | Intake::Newest => {
                 newest.push(bytes);
                 newest.take(&attempt, &mut splitter)
             }

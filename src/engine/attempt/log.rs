@@ -7,10 +7,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Attempt, lock};
+use super::{Attempt, lock, log_buffer::LogBuffer};
 use crate::{
     domain::{LogChunk, Micros, Stream},
-    engine::{error::EngineError, log_buffer::LogBuffer},
+    engine::error::EngineError,
     store::LogExtent,
 };
 
@@ -51,14 +51,14 @@ impl Log {
     }
 }
 
-/// Whether a log is over its limit, and can take lines all the same.
+/// What a log takes now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flood {
-    /// It is within its limit: every line is wanted.
-    Over,
-    /// It is over its limit, and what it had was stored: it can take the newest lines.
-    Room,
-    /// It is over its limit: only newer lines than those it has are worth keeping.
+pub enum Intake {
+    /// It is within its limit: every line.
+    Every,
+    /// It is over its limit, and what it had was stored: the newest lines.
+    Newest,
+    /// It is over its limit, and what it has is not stored yet: nothing, for only newer lines are worth keeping.
     Hold,
 }
 
@@ -87,13 +87,13 @@ impl Attempt {
         }
     }
 
-    /// What to do with output that comes faster than it is stored.
-    pub fn flood(&self) -> Flood {
+    /// What the log takes now of output that comes faster than it is stored.
+    pub fn intake(&self) -> Intake {
         let log = lock(&self.log);
         match (log.buffer.is_over_limit(), log.buffer.is_empty()) {
-            (false, _) => Flood::Over,
-            (true, true) => Flood::Room,
-            (true, false) => Flood::Hold,
+            (false, _) => Intake::Every,
+            (true, true) => Intake::Newest,
+            (true, false) => Intake::Hold,
         }
     }
 

@@ -2,6 +2,7 @@
 //! it, the ledger that takes its latest reports, the watcher that ends it.
 
 mod log;
+mod log_buffer;
 mod reporter;
 mod reports;
 
@@ -16,7 +17,7 @@ use std::{
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
-pub use log::Flood;
+pub use log::Intake;
 pub use reporter::AttemptReporter;
 pub use reports::TakenReport;
 

@@ -72,7 +72,7 @@ impl LogBuffer {
             let line = line.strip_suffix('\r').unwrap_or(line);
             let mut rest = line;
             loop {
-                let (piece, after) = split_at_most(rest, LONGEST_LINE);
+                let (piece, after) = rest.split_at(rest.floor_char_boundary(LONGEST_LINE));
                 self.push_line(now, stream, piece);
                 rest = after;
                 if rest.is_empty() {
@@ -148,18 +148,6 @@ impl LogBuffer {
         let keep_from = if self.dropped > 0 { self.kept.front().map_or(1, |unit| unit.first) } else { 1 };
         Some(LogChunk { instance: number, lines, keep_from, dropped: self.dropped })
     }
-}
-
-/// The longest prefix of at most `most` bytes that ends between characters, and what follows it.
-fn split_at_most(text: &str, most: usize) -> (&str, &str) {
-    if text.len() <= most {
-        return (text, "");
-    }
-    let mut at = most;
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    text.split_at(at)
 }
 
 #[cfg(test)]
