@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Engine, EngineError, NewLine, Receipt, ReportPatch, Writer, attempt::Attempt};
+use super::{
+    Engine, EngineError, NewLine, Receipt, ReportPatch, Writer,
+    attempt::{Attempt, BadOutput, check_output},
+};
 use crate::{
-    domain::{FieldError, InstanceKey, Json},
+    domain::{FieldError, InstanceKey},
     negative_control::NegativeControl,
 };
 
@@ -23,7 +26,7 @@ impl Engine {
     ) -> Result<Receipt, EngineError> {
         let attempt = self.attempt_for(key, writer).await?;
         if let Some(Some(output)) = &patch.output {
-            self.check_output(output)?;
+            check_output(output, self.inner.settings.output.bytes()).map_err(invalid_output)?;
         }
         let images = &self.inner.images;
         let version = || images.by_number(attempt.number).map_or(0, |image| image.version);
@@ -33,18 +36,6 @@ impl Engine {
             return Err(EngineError::VersionMismatch { version: version() });
         }
         attempt.report(patch, if_version, version).await
-    }
-
-    fn check_output(&self, output: &Json) -> Result<(), EngineError> {
-        let refuse = |detail: String| Err(EngineError::InvalidOutput { errors: vec![FieldError::new("", detail)] });
-        if !output.is_object() {
-            return refuse("the output must be a JSON object or null".to_owned());
-        }
-        let (size, limit) = (output.as_str().len(), self.inner.settings.output.bytes());
-        if size > limit {
-            return refuse(format!("the output is {size} bytes long; limits.output allows {limit}"));
-        }
-        Ok(())
     }
 
     /// Adds lines to the log of a running attempt; answers when they are committed.
@@ -90,4 +81,14 @@ impl Engine {
             _ => Err(EngineError::AttemptNotRunning),
         }
     }
+}
+
+fn invalid_output(bad: BadOutput) -> EngineError {
+    let detail = match bad {
+        BadOutput::NotAnObject => "the output must be a JSON object or null".to_owned(),
+        BadOutput::TooLarge { size, limit } => {
+            format!("the output is {size} bytes long; limits.output allows {limit}")
+        }
+    };
+    EngineError::InvalidOutput { errors: vec![FieldError::new("", detail)] }
 }

@@ -119,6 +119,20 @@ pub struct ReportPatch {
     pub verdict: Option<Option<Verdict>>,
 }
 
+impl ReportPatch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.progress.is_none() && self.output.is_none() && self.verdict.is_none()
+    }
+
+    /// Takes over what `newer` changes.
+    pub fn merge(&mut self, newer: ReportPatch) {
+        self.progress = newer.progress.or(self.progress.take());
+        self.output = newer.output.or(self.output.take());
+        self.verdict = newer.verdict.or(self.verdict.take());
+    }
+}
+
 /// The answer to a committed report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Receipt {

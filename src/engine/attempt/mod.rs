@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub use log::Intake;
 pub use reporter::AttemptReporter;
-pub use reports::TakenReport;
+pub use reports::{BadOutput, TakenReport, check_output};
 
 use super::{catalog::Task, lanes::Lanes, pool::Slot};
 use crate::{

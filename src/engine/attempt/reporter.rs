@@ -6,7 +6,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Attempt, lock};
+use super::{
+    Attempt, lock,
+    reports::{BadOutput, check_output},
+};
 use crate::{
     domain::{Json, Progress, Stream, Verdict},
     engine::{lanes::StopItem, request::ReportPatch},
@@ -69,13 +72,10 @@ impl Reporter for AttemptReporter {
 
     fn set_output(&self, output: Option<Json>) -> Result<(), ReportError> {
         if let Some(output) = &output {
-            if !output.is_object() {
-                return Err(ReportError::NotAnObject);
-            }
-            let (size, limit) = (output.as_str().len(), self.0.shared.output_limit);
-            if size > limit {
-                return Err(ReportError::TooLarge { size, limit });
-            }
+            check_output(output, self.0.shared.output_limit).map_err(|bad| match bad {
+                BadOutput::NotAnObject => ReportError::NotAnObject,
+                BadOutput::TooLarge { size, limit } => ReportError::TooLarge { size, limit },
+            })?;
         }
         self.0.set(ReportPatch { output: Some(output), ..ReportPatch::default() })
     }

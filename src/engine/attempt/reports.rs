@@ -44,6 +44,34 @@ pub struct TakenReport {
     pub waiters: Vec<oneshot::Sender<Result<u64, EngineError>>>,
 }
 
+/// Why an output cannot be set.
+pub enum BadOutput {
+    /// It is no object.
+    NotAnObject,
+    /// It is larger than `limits.output` allows.
+    TooLarge {
+        /// Its bytes.
+        size: usize,
+        /// The most that there may be.
+        limit: usize,
+    },
+}
+
+/// Whether `output` can be set.
+///
+/// # Errors
+/// Why not.
+pub fn check_output(output: &Json, limit: usize) -> Result<(), BadOutput> {
+    let size = output.as_str().len();
+    if !output.is_object() {
+        Err(BadOutput::NotAnObject)
+    } else if size > limit {
+        Err(BadOutput::TooLarge { size, limit })
+    } else {
+        Ok(())
+    }
+}
+
 impl Attempt {
     /// Keeps `patch` and waits for its commit.
     ///
@@ -206,19 +234,5 @@ impl Reports {
             self.verdict.clone_from(verdict);
         }
         self.patch.merge(patch);
-    }
-}
-
-impl ReportPatch {
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.progress.is_none() && self.output.is_none() && self.verdict.is_none()
-    }
-
-    /// Takes over what `newer` changes.
-    pub fn merge(&mut self, newer: ReportPatch) {
-        self.progress = newer.progress.or(self.progress.take());
-        self.output = newer.output.or(self.output.take());
-        self.verdict = newer.verdict.or(self.verdict.take());
     }
 }
