@@ -141,9 +141,9 @@ pub struct DefinitionItem {
     pub turn: OwnedSemaphorePermit,
 }
 
-/// What one commit will write.
+/// What one commit takes out of the lanes.
 #[derive(Default)]
-pub struct Work {
+pub struct Taken {
     /// Ends of attempts.
     pub finishes: Vec<FinishItem>,
     /// Attempts with reports.
@@ -357,38 +357,38 @@ impl Lanes {
     }
 
     /// Takes what one commit may hold.
-    pub fn take(&self, now: Instant) -> Work {
+    pub fn take(&self, now: Instant) -> Taken {
         let mut inner = self.lock();
-        let mut work = Work { definition: inner.definition.take(), ..Work::default() };
+        let mut taken = Taken { definition: inner.definition.take(), ..Taken::default() };
         // A patient end stays out of a commit that somebody waits for, which is shorter without it; once one cannot
         // wait any more, all go.
         let go = inner.urgent > 0
             || inner.finishes.len() >= MOST_PATIENT
             || inner.finishes.front().is_some_and(|item| item.since + PATIENCE <= now);
         let finishes = if go { inner.finishes.len().min(BATCH_ROWS) } else { 0 };
-        work.finishes.extend(inner.finishes.drain(..finishes));
+        taken.finishes.extend(inner.finishes.drain(..finishes));
         inner.urgent = inner.finishes.iter().filter(|item| !item.patient).count();
-        let mut rows = work.finishes.len();
+        let mut rows = taken.finishes.len();
         let stops = inner.stops.len().min(BATCH_ROWS);
-        work.stops.extend(inner.stops.drain(..stops));
+        taken.stops.extend(inner.stops.drain(..stops));
         rows += stops;
-        take_due(&mut inner.reports, now, &mut work.reports);
-        rows += work.reports.len();
+        take_due(&mut inner.reports, now, &mut taken.reports);
+        rows += taken.reports.len();
         // A quarter of a batch at most: an attempt's chunk is up to 256 KiB.
-        take_some_due(&mut inner.logs, now, 4, &mut work.logs);
+        take_some_due(&mut inner.logs, now, 4, &mut taken.logs);
         let mut bytes = 0;
         while let Some(item) = inner.starts.front() {
             let (more_rows, more_bytes) = (item.start.instances.len(), item.bytes);
-            if !work.starts.is_empty() && (rows + more_rows > BATCH_ROWS || bytes + more_bytes > BATCH_BYTES) {
+            if !taken.starts.is_empty() && (rows + more_rows > BATCH_ROWS || bytes + more_bytes > BATCH_BYTES) {
                 break;
             }
             let Some(item) = inner.starts.pop_front() else { break };
             (rows, bytes) = (rows + more_rows, bytes + more_bytes);
             self.start_rows.fetch_sub(more_rows, Relaxed);
             self.start_bytes.fetch_sub(more_bytes, Relaxed);
-            work.starts.push(item);
+            taken.starts.push(item);
         }
-        work
+        taken
     }
 
     /// Takes every start and stop: they are about to be refused.
@@ -412,9 +412,9 @@ impl Lanes {
     }
 
     /// Takes nothing any more, and gives up everything that waits.
-    pub fn close(&self) -> Work {
+    pub fn close(&self) -> Taken {
         let inner = std::mem::replace(&mut *self.lock(), Inner { closed: true, ..Inner::default() });
-        Work {
+        Taken {
             finishes: inner.finishes.into(),
             reports: inner.reports.into_iter().map(|(_, attempt)| attempt).collect(),
             stops: inner.stops.into(),

@@ -1,7 +1,7 @@
 //! Runs instances: the ledger, the pool, one attempt, the committed images, recovery.
 //!
-//! In reading order: a [`request`] (`starts`) is checked against the [`catalog`] (`start`), stands in a
-//! lane (`lanes`), is written by the `ledger` (`work`, `image`, `publish`), claimed when the `pool` has a
+//! In reading order: a [`request`] (`starts`) is checked against the [`catalog`] (`prepare`), stands in a
+//! lane (`lanes`), is written by the `ledger` (`units`, `next_image`, `publish`), claimed when the `pool` has a
 //! slot, and run (`run`, `command`, `attempt`). What clients see is in `images`, committed only.
 
 pub mod attempt;
@@ -14,12 +14,13 @@ mod drain;
 mod ending;
 pub mod error;
 pub mod feed;
-mod image;
 pub mod images;
 pub mod lanes;
 pub mod ledger;
+mod next_image;
 mod open;
 pub mod pool;
+mod prepare;
 pub mod publish;
 mod pump;
 mod reads;
@@ -32,13 +33,12 @@ pub mod running;
 pub mod schema;
 pub mod scratch;
 pub mod settings;
-pub mod start;
 mod starts;
 pub mod state;
 mod stops;
 pub mod token;
+mod units;
 mod watch;
-mod work;
 
 use std::{
     path::PathBuf,

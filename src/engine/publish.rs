@@ -14,14 +14,14 @@ use super::{
     catalog::CurrentCatalog,
     error::EngineError,
     feed::Feed,
-    image::Commit,
     images::Images,
     lanes::{StartReply, StartWaiter},
+    next_image::Commit,
     pool::Slot,
     run::Runner,
     running::Running,
     state::State,
-    work::{FinishUnit, ReportUnit, Units},
+    units::{FinishUnit, ReportUnit, Units},
 };
 use crate::{
     domain::{Instance, InstanceKey, Micros, Status, error::chain},

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Catalog, Engine, EngineError, IdempotencyKey, StartOptions, StartRequest, Started, StartedBatch,
-    image::Commit,
     lanes::{StartItem, StartReply},
-    start,
+    next_image::Commit,
+    prepare,
 };
 use crate::{
     domain::{FieldError, Instance, InstanceKey, Json, Micros},
@@ -80,7 +80,7 @@ impl Engine {
     ) -> Result<Started, EngineError> {
         loop {
             let catalog = self.inner.catalog.load();
-            let start = start::single(&catalog, &request, key.clone())?;
+            let start = prepare::single(&catalog, &request, key.clone())?;
             // Only for this round: it may have to be waited for again.
             let until = until.as_mut().map(|until| until.as_mut() as Until<'_>);
             if let Some(started) = self.begin(start, catalog, until).await? {
@@ -94,7 +94,7 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::start`].
     pub fn validate(&self, request: &StartRequest) -> Result<(), EngineError> {
-        start::single(&self.inner.catalog.load(), request, None)?;
+        prepare::single(&self.inner.catalog.load(), request, None)?;
         self.room_for(1)
     }
 
@@ -103,7 +103,7 @@ impl Engine {
     /// # Errors
     /// The faults, with pointers that begin `/instances/n`.
     pub fn check(&self, n: usize, request: &StartRequest) -> Result<(), Vec<FieldError>> {
-        start::check_item(&self.inner.catalog.load(), n, request)
+        prepare::check_item(&self.inner.catalog.load(), n, request)
     }
 
     /// Starts many in one commit, all or none.
@@ -117,7 +117,7 @@ impl Engine {
     ) -> Result<StartedBatch, EngineError> {
         loop {
             let catalog = self.inner.catalog.load();
-            let start = start::batch(&catalog, &requests, key.clone())?;
+            let start = prepare::batch(&catalog, &requests, key.clone())?;
             if let Some(started) = self.begin(start, catalog, None).await? {
                 return Ok(started);
             }
@@ -139,7 +139,7 @@ impl Engine {
         loop {
             // Before its state: what is wrong with the request is said whatever the instance is.
             let catalog = self.inner.catalog.load();
-            let start = start::retry(&catalog, &of, inputs.clone(), &options, idempotency.clone())?;
+            let start = prepare::retry(&catalog, &of, inputs.clone(), &options, idempotency.clone())?;
             if !of.is_done() {
                 return Err(EngineError::NotDone { status: of.status() });
             }
@@ -164,7 +164,7 @@ impl Engine {
         };
         let until_done = held.as_ref().map(|(_, until_done, _)| Arc::clone(until_done));
         let (reply, mut answer) = oneshot::channel();
-        let item = StartItem { bytes: start::bytes(&start), start, catalog, reply, until_done };
+        let item = StartItem { bytes: prepare::bytes(&start), start, catalog, reply, until_done };
         let too_early = NegativeControl::ReplyBeforeCommit.is_on().then(|| as_if_committed(&item.start));
         if self.inner.lanes.push_start(item).is_err() {
             let pending = self.inner.state.pending.load(Ordering::Relaxed);

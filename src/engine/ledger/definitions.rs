@@ -10,7 +10,7 @@ use super::Ledger;
 use crate::{
     engine::{
         lanes::{DefinitionItem, StartItem, StartReply},
-        work::Units,
+        units::Units,
     },
     store::{DefinitionChange, DefinitionOutcome},
 };

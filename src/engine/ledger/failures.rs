@@ -8,7 +8,7 @@ use std::{
 use super::{Attempted, LAST_BACKOFF, Ledger};
 use crate::{
     domain::{Micros, error::chain},
-    engine::{error::EngineError, work::Units},
+    engine::{error::EngineError, units::Units},
     store::{Batch, CommitError},
 };
 

@@ -24,14 +24,14 @@ use tokio::sync::Notify;
 use super::{
     catalog::CurrentCatalog,
     clock::Clock,
-    image::Commit,
     images::Images,
     lanes::{Lanes, PATIENCE, Waiting},
+    next_image::Commit,
     pool::Pool,
     publish::{Landed, Publisher},
     retention::Retention,
     state::State,
-    work::Units,
+    units::Units,
 };
 use crate::{
     domain::{Micros, Workload, error::chain},

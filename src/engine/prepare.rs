@@ -1,16 +1,17 @@
 //! From a request to the rows of a start: everything that is checked before anything is written.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
     catalog::{Catalog, Task},
     error::EngineError,
-    image,
     request::{IdempotencyKey, StartOptions, StartRequest, When},
 };
 use crate::{
-    domain::{FieldError, Instance, Json, Limits, Micros},
+    domain::{FieldError, Instance, Json, Labels, Limits, Micros},
     store::{IdempotencyClaim, NewInstance, Start},
 };
 
@@ -77,7 +78,7 @@ pub fn retry(
     key: Option<IdempotencyKey>,
 ) -> Result<Start, EngineError> {
     let task = catalog.find(&of.task_id)?;
-    let mut instance = image::again(of, Uuid::now_v7(), options.labels.clone());
+    let mut instance = again(of, options.labels.clone());
     if let Some(inputs) = inputs {
         instance.inputs = inputs;
     }
@@ -91,6 +92,20 @@ pub fn retry(
         claim(key, hash)
     });
     Ok(Start { instances: vec![instance], idempotency })
+}
+
+/// A new instance that runs the done one `of` again.
+fn again(of: &Instance, labels: Option<Labels>) -> NewInstance {
+    NewInstance {
+        id: Uuid::now_v7(),
+        task_id: Arc::clone(&of.task_id),
+        workload: of.workload,
+        inputs: of.inputs.clone(),
+        limits: of.limits.clone(),
+        labels: labels.unwrap_or_else(|| of.labels.clone()),
+        run_at: None,
+        retry_of: Some(of.id),
+    }
 }
 
 fn prepare(catalog: &Catalog, request: &StartRequest) -> Result<NewInstance, EngineError> {

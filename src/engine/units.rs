@@ -8,7 +8,7 @@ use super::{
     attempt::{Attempt, TakenReport},
     error::EngineError,
     images::Images,
-    lanes::{DefinitionItem, FinishItem, StartItem, StopItem, Work},
+    lanes::{DefinitionItem, FinishItem, StartItem, StopItem, Taken},
     request::ReportPatch,
 };
 use crate::{
@@ -62,19 +62,19 @@ pub struct Units {
 }
 
 impl Units {
-    /// Takes the latest of everything that `work` names. Reports that change nothing, or whose pinned version is
+    /// Takes the latest of everything that was taken. Reports that change nothing, or whose pinned version is
     /// gone, are answered here.
-    pub fn gather(work: Work, now: Instant, images: &Images) -> Self {
+    pub fn gather(taken: Taken, now: Instant, images: &Images) -> Self {
         let mut units =
-            Units { stops: work.stops, starts: work.starts, definition: work.definition, ..Units::default() };
-        for attempt in work.logs {
+            Units { stops: taken.stops, starts: taken.starts, definition: taken.definition, ..Units::default() };
+        for attempt in taken.logs {
             // A full buffer stands in line twice; its chunk is one.
-            let taken = units.logs.iter().any(|unit: &LogUnit| Arc::ptr_eq(&unit.attempt, &attempt));
-            if !taken && let Some(chunk) = attempt.take_log(now) {
+            let is_there = units.logs.iter().any(|unit: &LogUnit| Arc::ptr_eq(&unit.attempt, &attempt));
+            if !is_there && let Some(chunk) = attempt.take_log(now) {
                 units.logs.push(LogUnit { attempt, chunk });
             }
         }
-        for item in work.finishes {
+        for item in taken.finishes {
             // A finish takes all of its attempt's lines along: what is done has its whole log.
             let attempt = Arc::clone(&item.attempt);
             if !units.logs.iter().any(|unit| Arc::ptr_eq(&unit.attempt, &attempt))
@@ -93,29 +93,29 @@ impl Units {
             });
             units.finishes.push(FinishUnit { item, report, expected });
         }
-        for attempt in work.reports {
+        for attempt in taken.reports {
             if attempt.has_ended() && units.finishes.iter().any(|unit| Arc::ptr_eq(&unit.item.attempt, &attempt)) {
                 continue;
             }
-            let taken = attempt.take_report(now);
+            let report = attempt.take_report(now);
             let version = images.by_number(attempt.number).map(|image| image.version);
-            if let (Some(pinned), Some(version)) = (taken.if_version, version)
+            if let (Some(pinned), Some(version)) = (report.if_version, version)
                 && pinned != version
             {
                 attempt.report_landed();
-                for waiter in taken.waiters {
+                for waiter in report.waiters {
                     let _ = waiter.send(Err(EngineError::VersionMismatch { version }));
                 }
                 continue;
             }
-            if taken.patch.is_empty() {
+            if report.patch.is_empty() {
                 attempt.report_landed();
-                for waiter in taken.waiters {
+                for waiter in report.waiters {
                     let _ = waiter.send(version.ok_or(EngineError::AttemptOver));
                 }
                 continue;
             }
-            units.reports.push(ReportUnit { attempt, patch: taken.patch, waiters: taken.waiters });
+            units.reports.push(ReportUnit { attempt, patch: report.patch, waiters: report.waiters });
         }
         units
     }
@@ -194,7 +194,10 @@ impl Units {
         batch.definition = self.definition.as_ref().map(|item| item.change.clone());
     }
 
-    /// Two parts of it, each smaller, in order; None if it holds one item.
+    /// Two parts of it, each smaller, in order.
+    ///
+    /// # Errors
+    /// The units themselves, where they are one item.
     pub fn split(mut self) -> Result<(Units, Units), Box<Units>> {
         if self.len() < 2 {
             return Err(Box::new(self));

@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::{
-    domain::{Instance, Labels, Micros, Outcome, Phase, Progress, StopRequest, Summary},
+    domain::{Instance, Micros, Outcome, Phase, Progress, StopRequest, Summary},
     store::{Batch, Ending, Expired, NewInstance, Then},
 };
 
@@ -130,19 +128,5 @@ impl Commit {
         let outcome = Outcome::Failed(Box::new(expired.error.clone()));
         image.summary.phase = Phase::Done { outcome, finished_at: self.now };
         self.stamp(image, expired.version);
-    }
-}
-
-/// A new instance that runs the done one `of` again.
-pub fn again(of: &Instance, id: Uuid, labels: Option<Labels>) -> NewInstance {
-    NewInstance {
-        id,
-        task_id: Arc::clone(&of.task_id),
-        workload: of.workload,
-        inputs: of.inputs.clone(),
-        limits: of.limits.clone(),
-        labels: labels.unwrap_or_else(|| of.labels.clone()),
-        run_at: None,
-        retry_of: Some(of.id),
     }
 }
