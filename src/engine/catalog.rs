@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::{error::EngineError, schema::Schema};
+use super::{
+    command_task::{CommandTask, InputsBy},
+    error::EngineError,
+    schema::Schema,
+};
 use crate::{
     domain::{Definition, FieldError, Json, Source, suggest},
     task::erased::ErasedHandler,
@@ -15,29 +19,6 @@ use crate::{
 /// The largest inputs that fit one environment variable of a command, as JSON, in bytes. Linux allows 128 KiB
 /// a variable; base64 makes four of three.
 pub const LARGEST_ENVIRONMENT_INPUTS: usize = 96_000;
-
-/// A command as a task.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CommandTask {
-    /// Its definition; `command` is set and `workload` is remote.
-    pub definition: Definition,
-    /// What is added to its environment.
-    pub env: BTreeMap<String, String>,
-    /// How it gets its inputs.
-    pub inputs: InputsBy,
-    /// Its working directory.
-    pub directory: PathBuf,
-}
-
-/// How a command gets its inputs, beside the input file that every one has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum InputsBy {
-    /// In `TASK_DATA_INPUT` too: inputs too large for one variable are refused.
-    #[default]
-    Environment,
-    /// Only in the file.
-    File,
-}
 
 /// One task: what it is, how it is checked, how it is run.
 pub struct Task {

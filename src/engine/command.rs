@@ -11,7 +11,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{
     attempt::{Attempt, Signals},
-    catalog::{self, CommandRunner, InputsBy},
+    catalog::{self, CommandRunner},
+    command_task::InputsBy,
     pump::pump,
     run::{Cut, End, Parts, bad_output, returned},
     scratch::{INPUT_FILE, OUTPUT_FILE, Scratch},

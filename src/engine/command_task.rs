@@ -1,9 +1,31 @@
-//! A command as a task, made in code.
+//! A command as a task, configured or made in code.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::catalog::{CommandTask, InputsBy};
 use crate::domain::{Definition, Source, Workload, definition::InvalidDefinitionId};
+
+/// A command as a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandTask {
+    /// Its definition; `command` is set and `workload` is remote.
+    pub definition: Definition,
+    /// What is added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// How it gets its inputs.
+    pub inputs: InputsBy,
+    /// Its working directory.
+    pub directory: PathBuf,
+}
+
+/// How a command gets its inputs, beside the input file that every one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputsBy {
+    /// In `TASK_DATA_INPUT` too: inputs too large for one variable are refused.
+    #[default]
+    Environment,
+    /// Only in the file.
+    File,
+}
 
 /// A command that can be no task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     Engine, EngineError,
-    catalog::{Catalog, CatalogError, CommandTask, InputsBy, Task, described},
+    catalog::{Catalog, CatalogError, Task, described},
+    command_task::{CommandTask, InputsBy},
     lanes::DefinitionItem,
 };
 use crate::{
@@ -35,20 +36,6 @@ impl Engine {
     /// [`EngineError::UnknownTask`].
     pub fn definition(&self, id: &str) -> Result<Arc<Definition>, EngineError> {
         self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
-    }
-
-    /// Whether definitions may change at all: asked before a body is parsed.
-    ///
-    /// # Errors
-    /// Why not: draining, or no store.
-    pub fn changing(&self) -> Result<(), EngineError> {
-        if self.inner.state.is_draining() {
-            return Err(EngineError::Draining);
-        }
-        if self.inner.state.has_failed() {
-            return Err(EngineError::Unavailable(None));
-        }
-        Ok(())
     }
 
     /// Registers a command; answers when it is committed and can be started.
@@ -105,7 +92,7 @@ impl Engine {
     }
 
     async fn turn_to_change(&self) -> Result<OwnedSemaphorePermit, EngineError> {
-        self.changing()?;
+        self.writable()?;
         Arc::clone(&self.inner.changes).acquire_owned().await.map_err(|_| EngineError::Unavailable(None))
     }
 
@@ -115,7 +102,7 @@ impl Engine {
         next: Catalog,
         turn: OwnedSemaphorePermit,
     ) -> Result<DefinitionOutcome, EngineError> {
-        self.changing()?;
+        self.writable()?;
         let (reply, answer) = oneshot::channel();
         self.inner.lanes.push_definition(DefinitionItem { change, next: Arc::new(next), reply, turn });
         answer.await.map_err(|_| EngineError::Unavailable(None))?

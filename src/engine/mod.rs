@@ -46,13 +46,14 @@ use std::{
     time::Duration,
 };
 
-pub use catalog::{Catalog, CatalogError, CommandTask, InputsBy};
-pub use command_task::InvalidCommand;
+pub use catalog::{Catalog, CatalogError};
+pub use command_task::{CommandTask, InputsBy, InvalidCommand};
 pub use definitions::Registered;
 pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
 pub use settings::Settings;
+pub use state::{Figures, Health};
 pub use token::AttemptIdentity;
 pub use watch::{InstanceWatch, LogWatch};
 
@@ -156,6 +157,20 @@ impl Engine {
             synchronous: identity.synchronous.clone(),
             backend: identity.backend.clone(),
         }
+    }
+
+    /// Whether anything new can be written at all: asked before a body is parsed.
+    ///
+    /// # Errors
+    /// Why not: draining, or no store.
+    pub fn writable(&self) -> Result<(), EngineError> {
+        if self.inner.state.is_draining() {
+            return Err(EngineError::Draining);
+        }
+        if self.inner.state.has_failed() {
+            return Err(EngineError::Unavailable(None));
+        }
+        Ok(())
     }
 
     /// Figures for `/metrics`.

@@ -121,7 +121,7 @@ impl Publisher {
         }
         for expired in &committed.expired {
             self.state.pending.fetch_sub(1, Ordering::Relaxed);
-            self.state.figures.failed.fetch_add(1, Ordering::Relaxed);
+            self.state.counters.failed.fetch_add(1, Ordering::Relaxed);
             changed.update(&self.images, expired.instance, |image| commit.expired(image, expired));
         }
         let attempts = self.claimed(&commit, &mut changed, &committed.claimed, slots).await;
@@ -179,11 +179,11 @@ impl Publisher {
                 due.push(*run_at);
             }
             Then::Done(outcome) => {
-                let figures = &self.state.figures;
+                let counters = &self.state.counters;
                 let counter = match outcome.status() {
-                    Status::Completed => &figures.completed,
-                    Status::Cancelled => &figures.cancelled,
-                    Status::Failed | Status::Pending | Status::Running => &figures.failed,
+                    Status::Completed => &counters.completed,
+                    Status::Cancelled => &counters.cancelled,
+                    Status::Failed | Status::Pending | Status::Running => &counters.failed,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
             }
@@ -195,7 +195,7 @@ impl Publisher {
         match outcome {
             StopOutcome::Cancelled { version } => {
                 self.state.pending.fetch_sub(1, Ordering::Relaxed);
-                self.state.figures.cancelled.fetch_add(1, Ordering::Relaxed);
+                self.state.counters.cancelled.fetch_add(1, Ordering::Relaxed);
                 changed.update(&self.images, item.instance, |image| commit.cancelled(image, deadline, version));
             }
             StopOutcome::Stopping { version } => {
@@ -216,7 +216,7 @@ impl Publisher {
         let StartOutcome::Created { numbers } = outcome else { return };
         let made = numbers.len() as u64;
         self.state.pending.fetch_add(made, Ordering::Relaxed);
-        self.state.figures.started.fetch_add(made, Ordering::Relaxed);
+        self.state.counters.started.fetch_add(made, Ordering::Relaxed);
         for (number, new) in numbers.iter().zip(&item.start.instances) {
             let image = commit.created(*number, new);
             if image.run_at > commit.now {
@@ -252,7 +252,7 @@ impl Publisher {
         let mut attempts = Vec::with_capacity(claimed.len());
         for (claim, slot) in claimed.iter().zip(slots) {
             self.state.pending.fetch_sub(1, Ordering::Relaxed);
-            self.state.figures.attempts.fetch_add(1, Ordering::Relaxed);
+            self.state.counters.attempts.fetch_add(1, Ordering::Relaxed);
             let image = match read.remove(&claim.instance) {
                 // Read after the commit: the claim is in it.
                 Some(image) => {

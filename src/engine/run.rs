@@ -256,10 +256,10 @@ impl Runner {
             attempt.number,
         );
         let (state, attempt) = (Arc::clone(&self.0.state), Arc::clone(attempt));
-        state.figures.stuck_blocking.fetch_add(1, Ordering::Relaxed);
+        state.counters.stuck_blocking.fetch_add(1, Ordering::Relaxed);
         self.0.service.spawn(async move {
             attempt.slot_released().await;
-            state.figures.stuck_blocking.fetch_sub(1, Ordering::Relaxed);
+            state.counters.stuck_blocking.fetch_sub(1, Ordering::Relaxed);
         });
     }
 

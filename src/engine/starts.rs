@@ -35,13 +35,8 @@ impl Engine {
     }
 
     fn room_for(&self, rows: u64) -> Result<(), EngineError> {
+        self.writable()?;
         let inner = &self.inner;
-        if inner.state.is_draining() {
-            return Err(EngineError::Draining);
-        }
-        if inner.state.has_failed() {
-            return Err(EngineError::Unavailable(None));
-        }
         let limit = inner.settings.pending;
         let pending = inner.state.pending.load(Ordering::Relaxed).saturating_add(inner.lanes.start_rows() as u64);
         if pending.saturating_add(rows) > limit || !inner.lanes.has_room() {

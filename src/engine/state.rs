@@ -2,9 +2,52 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use serde::Serialize;
 use tokio::sync::watch;
 
-use super::request::Figures;
+/// Whether the engine can do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether commits work: false while the store refuses them, and for good after a fatal error.
+    pub store: bool,
+    /// Whether the daemon drains.
+    pub draining: bool,
+    /// How commits are synced.
+    pub synchronous: String,
+    /// The backend and its version.
+    pub backend: String,
+}
+
+/// Figures for `/metrics`, as of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Instances accepted since the daemon started.
+    pub started: u64,
+    /// Ended `completed`.
+    pub completed: u64,
+    /// Ended `failed`.
+    pub failed: u64,
+    /// Ended `cancelled`.
+    pub cancelled: u64,
+    /// Attempts that began.
+    pub attempts: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Rows written by them.
+    pub rows: u64,
+    /// Commits that failed.
+    pub commit_failures: u64,
+    /// Done instances that were deleted because they are kept no longer.
+    pub purged: u64,
+    /// Instances that are pending now.
+    pub pending: u64,
+    /// Handlers that run now.
+    pub local_running: u64,
+    /// Commands that run now.
+    pub command_running: u64,
+    /// Blocking closures that outlived their attempt and still hold a slot.
+    pub stuck_blocking: u64,
+}
 
 /// Flags and counters of a running engine.
 #[derive(Default)]
@@ -15,7 +58,7 @@ pub struct State {
     /// How many instances are pending.
     pub pending: AtomicU64,
     /// What was done since the daemon started.
-    pub figures: Counters,
+    pub counters: Counters,
     fatal: watch::Sender<Option<String>>,
     rounds: watch::Sender<u64>,
 }
@@ -108,7 +151,7 @@ impl State {
     /// The counters as figures; the rest is the caller's.
     pub fn figures(&self) -> Figures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.figures;
+        let counters = &self.counters;
         Figures {
             started: read(&counters.started),
             completed: read(&counters.completed),

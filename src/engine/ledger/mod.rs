@@ -217,17 +217,17 @@ impl Ledger {
 
     /// Deletes a little of what is kept no longer.
     async fn purge(&mut self) -> Result<(), CommitError> {
-        let figures = &self.state.figures;
+        let counters = &self.state.counters;
         match self.retention.purge(&*self.store, self.batch + 1, &self.node, self.clock.steady()).await {
             Ok(gone) => {
                 self.batch += 1;
                 self.images.purge(&gone);
-                figures.purged.fetch_add(gone.len() as u64, Ordering::Relaxed);
+                counters.purged.fetch_add(gone.len() as u64, Ordering::Relaxed);
                 Ok(())
             }
             Err(error @ (CommitError::Unknown(_) | CommitError::Fatal(_))) => Err(error),
             Err(error @ (CommitError::NotCommitted(_) | CommitError::Refused(_))) => {
-                figures.commit_failures.fetch_add(1, Ordering::Relaxed);
+                counters.commit_failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(error = %chain(&error), "what is kept no longer could not be deleted");
                 Ok(())
             }
@@ -317,7 +317,7 @@ impl Ledger {
                     return Err(error);
                 }
                 Attempted::NotCommitted(error) => {
-                    self.state.figures.commit_failures.fetch_add(1, Ordering::Relaxed);
+                    self.state.counters.commit_failures.fetch_add(1, Ordering::Relaxed);
                     if self.failing.is_none() && began.elapsed() + backoff < RETRY_FOR {
                         tokio::time::sleep(backoff).await;
                         backoff = (backoff * 2).min(LAST_BACKOFF);
@@ -350,9 +350,9 @@ impl Ledger {
         }
         self.clock_sets.drain(..batch.clock_sets.len());
         self.retention.committed(self.clock.steady());
-        let figures = &self.state.figures;
-        figures.commits.fetch_add(1, Ordering::Relaxed);
-        figures.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);
+        let counters = &self.state.counters;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters.rows.fetch_add((units.rows() + committed.claimed.len()) as u64, Ordering::Relaxed);
         if let Some(claims) = &batch.claims {
             self.note_claims(claims, &committed);
             if self.ready.is_empty() {
