@@ -38,6 +38,12 @@ impl Engine {
         self.inner.catalog.load().find(id).map(|task| Arc::clone(&task.definition))
     }
 
+    /// The id of the task with this id or name. Any other text stays as it is: instances of a task that is no longer there
+    /// keep its id.
+    pub fn task_id(&self, name: &str) -> String {
+        self.inner.catalog.load().named(name).map_or_else(|| name.to_owned(), |task| task.definition.id.to_string())
+    }
+
     /// Registers a command; answers when it is committed and can be started.
     ///
     /// # Errors
@@ -92,7 +98,7 @@ impl Engine {
     }
 
     async fn turn_to_change(&self) -> Result<OwnedSemaphorePermit, EngineError> {
-        self.writable()?;
+        self.taking_work()?;
         Arc::clone(&self.inner.changes).acquire_owned().await.map_err(|_| EngineError::Unavailable(None))
     }
 
@@ -102,7 +108,7 @@ impl Engine {
         next: Catalog,
         turn: OwnedSemaphorePermit,
     ) -> Result<DefinitionOutcome, EngineError> {
-        self.writable()?;
+        self.taking_work()?;
         let (reply, answer) = oneshot::channel();
         self.inner.lanes.push_definition(DefinitionItem { change, next: Arc::new(next), reply, turn });
         answer.await.map_err(|_| EngineError::Unavailable(None))?

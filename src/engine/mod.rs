@@ -159,11 +159,11 @@ impl Engine {
         }
     }
 
-    /// Whether anything new can be written at all: asked before a body is parsed.
+    /// Whether new work is taken at all: asked before a body is parsed.
     ///
     /// # Errors
     /// Why not: draining, or no store.
-    pub fn writable(&self) -> Result<(), EngineError> {
+    pub fn taking_work(&self) -> Result<(), EngineError> {
         if self.inner.state.is_draining() {
             return Err(EngineError::Draining);
         }

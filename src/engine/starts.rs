@@ -35,7 +35,7 @@ impl Engine {
     }
 
     fn room_for(&self, rows: u64) -> Result<(), EngineError> {
-        self.writable()?;
+        self.taking_work()?;
         let inner = &self.inner;
         let limit = inner.settings.pending;
         let pending = inner.state.pending.load(Ordering::Relaxed).saturating_add(inner.lanes.start_rows() as u64);

@@ -43,7 +43,7 @@ pub async fn register(call: &mut Call) -> Result<Response, Problem> {
     call.accept(&[Media::Json])?;
     let limit = call.app.settings().body.bytes();
     body::check(call, limit)?;
-    call.engine().writable()?;
+    call.engine().taking_work()?;
     let bytes = body::read(call, limit).await?;
     let text = body::text(&bytes)?;
     call.query(&[])?;
@@ -69,7 +69,7 @@ pub async fn register(call: &mut Call) -> Result<Response, Problem> {
 /// Removes a registered command of which no instance is pending or running.
 pub async fn remove(call: &mut Call) -> Result<Response, Problem> {
     allowed(call)?;
-    call.engine().writable()?;
+    call.engine().taking_work()?;
     call.query(&[])?;
     call.engine().unregister(&call.id()).await?;
     let mut response = Response::new(Body::empty());

@@ -42,12 +42,10 @@ fn label(text: &str) -> Result<LabelFilter, Problem> {
     Ok(LabelFilter { key: key.to_owned(), value })
 }
 
-/// Puts the id in place of a name, which is as good. Instances of a task that is no longer there keep its id.
+/// Puts the id in place of a name, which is as good.
 pub fn resolve(call: &Call, wanted: &mut InstanceQuery) {
-    if let Some(task) = &wanted.task_id
-        && let Ok(definition) = call.engine().definition(task)
-    {
-        wanted.task_id = Some(definition.id.as_str().to_owned());
+    if let Some(task) = &mut wanted.task_id {
+        *task = call.engine().task_id(task);
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     body,
     call::Call,
     fields::Fields,
+    filter,
     problem::{Fault, Problem},
     render, reply, start,
     stop::LONGEST_GRACE,
@@ -37,12 +38,7 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
     let Some((mut query, options)) = wanted.filter(|_| faults.is_empty()) else {
         return Err(Problem::invalid(faults));
     };
-    // A name is as good as an id; instances of a task that is no longer there keep its id.
-    if let Some(task) = &query.task_id
-        && let Ok(definition) = call.engine().definition(task)
-    {
-        query.task_id = Some(definition.id.as_str().to_owned());
-    }
+    filter::resolve(call, &mut query);
     let counts = call.engine().stop_matching(query, options).await?;
     Ok(reply::fresh(StatusCode::OK, Media::Json, reply::json(|out| render::value(out, &counts))))
 }

@@ -116,11 +116,8 @@ impl ServerHandle {
     /// # Errors
     /// [`EngineError::Unavailable`].
     pub async fn list_task_instances(&self, task: &str) -> Result<Vec<TaskInstance>, EngineError> {
-        let task_id = match self.0.engine.definition(task) {
-            Ok(definition) => definition.id.to_string(),
-            Err(_) => task.to_owned(),
-        };
-        let query = InstanceQuery { task_id: Some(task_id), limit: LONGEST_LIST, ..InstanceQuery::default() };
+        let task_id = Some(self.0.engine.task_id(task));
+        let query = InstanceQuery { task_id, limit: LONGEST_LIST, ..InstanceQuery::default() };
         let page = self.0.engine.list(&query).await?;
         Ok(page.items.iter().map(|summary| TaskInstance::of(self, summary)).collect())
     }
