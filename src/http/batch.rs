@@ -35,7 +35,7 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
     call.engine().accepting()?;
     let bytes = body::read(call, limit).await?;
     call.query(&[])?;
-    let key = start::key(call)?;
+    let key = call.idempotency_key()?;
     let requests = heavy(bytes.len(), || read(call, &bytes))?;
     let started = call.engine().start_batch(requests, key).await?;
     let status = if started.replayed { StatusCode::OK } else { StatusCode::CREATED };
@@ -58,7 +58,7 @@ pub async fn start(call: &mut Call) -> Result<Response, Problem> {
 fn read(call: &Call, bytes: &[u8]) -> Result<Vec<StartRequest>, Problem> {
     let text = body::text(bytes)?;
     let mut faults = Vec::new();
-    let items = items(start::raw(&text)?, &mut faults);
+    let items = items(body::raw(&text)?, &mut faults);
     let mut requests = Vec::with_capacity(items.len());
     for (n, raw) in items.into_iter().enumerate() {
         let at = format!("/instances/{n}");

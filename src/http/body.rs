@@ -9,6 +9,7 @@ use ::http::{
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use serde_json::value::RawValue;
 use tokio::time::{timeout, timeout_at};
 
 use super::{
@@ -159,6 +160,14 @@ pub fn value(bytes: &[u8]) -> Result<Json, Problem> {
         Ok(text) => Json::parse(text).map_err(malformed),
         Err(_) => text(bytes).and_then(|text| Json::parse(&text).map_err(malformed)),
     }
+}
+
+/// A checked text as one raw value.
+///
+/// # Errors
+/// Never for a text that [`text`] returned.
+pub fn raw(text: &str) -> Result<&RawValue, Problem> {
+    serde_json::from_str(text).map_err(|error| Problem::internal(format!("checked JSON is not read: {error}")))
 }
 
 fn malformed(error: json::InvalidJson) -> Problem {

@@ -15,12 +15,13 @@ use super::{
     App,
     accept::{self, Media},
     auth::Principal,
+    preconditions,
     problem::Problem,
     query::{self, Query},
 };
 use crate::{
     domain::{Instance, InstanceKey},
-    engine::{Engine, Writer},
+    engine::{Engine, EngineError, IdempotencyKey, Writer},
 };
 
 /// A body that may still be to be read.
@@ -146,6 +147,28 @@ impl Call {
             settled = self.engine().wait_done(key, wait) => Ok(settled?),
             () = self.app.closing() => Ok(self.engine().instance(key).await?),
         }
+    }
+
+    /// Whether the instance is at the version that the client pins, if it pins one.
+    ///
+    /// # Errors
+    /// 412 where it is at another, 404.
+    pub async fn check_pinned(&self, key: InstanceKey, pinned: Option<u64>) -> Result<(), Problem> {
+        if let Some(pinned) = pinned {
+            let version = self.engine().instance(key).await?.version;
+            if version != pinned {
+                return Err(EngineError::VersionMismatch { version }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The key under which this request may be repeated, in the space of keys of who asks.
+    ///
+    /// # Errors
+    /// As for [`preconditions::idempotency_key`].
+    pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Problem> {
+        preconditions::idempotency_key(self.headers(), &self.principal)
     }
 
     /// For whom this request reports.

@@ -13,7 +13,7 @@ use super::{
     fields::{self, Fields},
     options,
     problem::{Fault, Kind, Problem},
-    render, reply, start,
+    render, reply,
 };
 use crate::domain::{Definition, DefinitionId, Json, Source, Workload};
 
@@ -49,7 +49,7 @@ pub async fn register(call: &mut Call) -> Result<Response, Problem> {
     call.query(&[])?;
     let mut faults = Vec::new();
     let id = id(call, &mut faults);
-    let definition = definition(start::raw(&text)?, id.as_ref(), &mut faults);
+    let definition = definition(body::raw(&text)?, id.as_ref(), &mut faults);
     let Some(definition) = definition.filter(|_| faults.is_empty()) else {
         return Err(Problem::invalid(faults));
     };

@@ -37,7 +37,7 @@ fn checked<T>(bytes: &[u8], read: impl FnOnce(&RawValue) -> T) -> Option<T> {
     assert!(serde_json::from_str::<&RawValue>(&text).is_ok(), "{text}");
     let again = body::text(text.as_bytes());
     assert_eq!(again.ok().as_deref(), Some(&*text));
-    start::raw(&text).ok().map(read)
+    body::raw(&text).ok().map(read)
 }
 
 /// Writes a refusal, which must always be possible.

@@ -11,11 +11,11 @@ use super::{
     fields::{self, Fields},
     preconditions,
     problem::{Fault, Problem},
-    render, reply, start,
+    render, reply,
 };
 use crate::{
     domain::{InstanceKey, Json, Progress, Status, Stream, Verdict, VerdictStatus, instance::LONGEST_MESSAGE},
-    engine::{EngineError, NewLine, Receipt, ReportPatch},
+    engine::{NewLine, Receipt, ReportPatch},
 };
 
 /// The most lines of one request.
@@ -100,12 +100,7 @@ pub fn read_status(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<ReportPatc
 /// `{"lines":[{"text":"…","stream":"task"}]}`
 pub async fn logs(call: &mut Call) -> Result<Response, Problem> {
     let (key, pinned, lines) = read(call, lines).await?;
-    if let Some(pinned) = pinned {
-        let version = call.engine().instance(key).await?.version;
-        if version != pinned {
-            return Err(EngineError::VersionMismatch { version }.into());
-        }
-    }
+    call.check_pinned(key, pinned).await?;
     let receipt = call.engine().append_log(key, call.writer(), lines).await?;
     Ok(answer(&receipt))
 }
@@ -133,7 +128,7 @@ async fn read<T>(
     let key = call.key()?;
     call.accept_for(key, &[Media::Json]).await?;
     let mut faults = Vec::new();
-    match parse(start::raw(&text)?, &mut faults) {
+    match parse(body::raw(&text)?, &mut faults) {
         Some(parsed) if faults.is_empty() => Ok((key, pinned, parsed)),
         _ => Err(call.unless_missing(key, Problem::invalid(faults)).await),
     }

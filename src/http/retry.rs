@@ -6,11 +6,11 @@ use super::{
     fields::Fields,
     options,
     prefer::Wait,
-    problem::{Place, Problem},
+    problem::Problem,
     query::{Parameter, flag},
     start,
 };
-use crate::engine::{EngineError, StartOptions};
+use crate::engine::StartOptions;
 
 const WAIT: &[Parameter] = &[flag("wait")];
 
@@ -26,26 +26,19 @@ pub async fn retry(call: &mut Call) -> Result<Response, Problem> {
     };
     let text = body::text(&bytes)?;
     let wait = Wait::of(&call.query(WAIT)?, call.headers())?;
-    let idempotency = start::key(call)?;
+    let idempotency = call.idempotency_key()?;
     let key = call.key()?;
     let mut faults = Vec::new();
     let (mut inputs, mut options) = (None, StartOptions::default());
     let known: Vec<&str> = ["inputs"].into_iter().chain(options::MEMBERS).collect();
-    if let Some(fields) = Fields::of(start::raw(&text)?, "", &known, &mut faults) {
+    if let Some(fields) = Fields::of(body::raw(&text)?, "", &known, &mut faults) {
         inputs = start::inputs(&fields, &mut faults);
         options = options::from_fields(&fields, &mut faults);
     }
     if !faults.is_empty() {
         return Err(call.unless_missing(key, Problem::invalid(faults)).await);
     }
-    let started = call.engine().retry(key, inputs, options, idempotency).await.map_err(|error| {
-        let below = if matches!(error, EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
-        Problem::from(error).placed(|place| {
-            if let Place::Pointer(pointer) = place {
-                pointer.insert_str(0, below);
-            }
-        })
-    })?;
+    let started = call.engine().retry(key, inputs, options, idempotency).await.map_err(start::refused)?;
     let started = start::settle(call, started, wait).await?;
     start::answer(call, started, wait, media)
 }

@@ -12,7 +12,7 @@ use super::{
     body,
     call::Call,
     fields::{self, Fields},
-    options, preconditions,
+    options,
     prefer::Wait,
     problem::{Fault, Place, Problem},
     query::{Parameter, flag},
@@ -34,7 +34,7 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
     let limit = call.app.settings().body.bytes();
     let has_body = body::check_optional(call, limit)?;
     call.engine().accepting()?;
-    let key = preconditions::idempotency_key(call.headers(), &call.principal)?;
+    let key = call.idempotency_key()?;
     let inputs = match has_body {
         true => body::value(&body::read(call, limit).await?)?,
         false => Json::empty_object(),
@@ -125,19 +125,21 @@ pub async fn with_task_id(call: &mut Call) -> Result<Response, Problem> {
     let query = call.query(PARAMETERS)?;
     let wait = Wait::of(&query, call.headers())?;
     let dry_run = query.flag("dry_run")?;
-    let key = preconditions::idempotency_key(call.headers(), &call.principal)?;
+    let key = call.idempotency_key()?;
     let mut faults = Vec::new();
-    let request = request(call, raw(&text)?, "", &mut faults, Unknown::Refuse)?;
+    let request = request(call, body::raw(&text)?, "", &mut faults, Unknown::Refuse)?;
     let Some(request) = request.filter(|_| faults.is_empty()) else { return Err(refusal(call, &text, faults)) };
-    let refused = |error| {
-        let below = if matches!(error, EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
-        Problem::from(error).placed(|place| {
-            if let Place::Pointer(pointer) = place {
-                pointer.insert_str(0, below);
-            }
-        })
-    };
     carry_out(call, Wanted { request, key, wait, dry_run, media }, refused).await
+}
+
+/// What an error of the engine is in a request whose body has the inputs as a member.
+pub fn refused(error: EngineError) -> Problem {
+    let below = if matches!(error, EngineError::InvalidInputs { .. }) { "/inputs" } else { "" };
+    Problem::from(error).placed(|place| {
+        if let Place::Pointer(pointer) = place {
+            pointer.insert_str(0, below);
+        }
+    })
 }
 
 /// A start whose inputs are no object, and nothing else is wrong, is refused for its inputs.
@@ -146,8 +148,9 @@ fn refusal(call: &Call, text: &str, faults: Vec<Fault>) -> Problem {
     if !faults.iter().all(in_inputs) {
         return Problem::invalid(faults);
     }
-    let task =
-        raw(text).ok().and_then(|raw| Fields::of(raw, "", &[], &mut Vec::new())?.string("task_id", &mut Vec::new()));
+    let task = body::raw(text)
+        .ok()
+        .and_then(|raw| Fields::of(raw, "", &[], &mut Vec::new())?.string("task_id", &mut Vec::new()));
     match task.map(|task| call.engine().definition(&task)) {
         Some(Ok(definition)) => Problem::invalid_inputs(definition.id.as_str(), faults),
         _ => Problem::invalid(faults),
@@ -220,14 +223,6 @@ pub fn inputs(fields: &Fields<'_>, faults: &mut Vec<Fault>) -> Option<Json> {
     Some(Json::from(raw.to_owned()))
 }
 
-/// A checked text as one raw value.
-///
-/// # Errors
-/// Never for a text that [`body::text`] returned.
-pub fn raw(text: &str) -> Result<&RawValue, Problem> {
-    serde_json::from_str(text).map_err(|error| Problem::internal(format!("checked JSON is not read: {error}")))
-}
-
 /// Answers a start that was only to be checked, and would be taken.
 fn valid(media: Media) -> Response {
     let body = match media {
@@ -269,9 +264,4 @@ pub fn tell_replay(response: &mut Response, replayed: bool) {
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-}
-
-/// What a start that may be repeated needs from the head.
-pub fn key(call: &Call) -> Result<Option<IdempotencyKey>, Problem> {
-    preconditions::idempotency_key(call.headers(), &call.principal)
 }

@@ -15,10 +15,7 @@ use super::{
     query::{Parameter, flag, one},
     reply,
 };
-use crate::{
-    domain::InstanceKey,
-    engine::{EngineError, StopOptions},
-};
+use crate::{domain::InstanceKey, engine::StopOptions};
 
 const PARAMETERS: &[Parameter] = &[one("grace"), flag("force"), flag("wait")];
 /// The longest grace.
@@ -36,12 +33,7 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
         let problem = Problem::invalid(vec![Fault::of("grace", "must be at most 1 hour")]);
         return Err(call.unless_missing(key, problem).await);
     }
-    if let Some(pinned) = preconditions::pinned(call.headers())? {
-        let version = call.engine().instance(key).await?.version;
-        if version != pinned {
-            return Err(EngineError::VersionMismatch { version }.into());
-        }
-    }
+    call.check_pinned(key, preconditions::pinned(call.headers())?).await?;
     let by_itself = matches!(call.principal, Principal::Attempt(_));
     let mut instance = call.engine().stop(key, StopOptions { grace, force, by_itself }).await?;
     if !wait.time.is_zero() && !instance.is_done() {

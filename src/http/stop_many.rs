@@ -13,7 +13,7 @@ use super::{
     fields::Fields,
     filter,
     problem::{Fault, Problem},
-    render, reply, start,
+    render, reply,
     stop::LONGEST_GRACE,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
     let text = body::text(&bytes)?;
     call.query(&[])?;
     let mut faults = Vec::new();
-    let wanted = read(start::raw(&text)?, Micros::now(), &mut faults);
+    let wanted = read(body::raw(&text)?, Micros::now(), &mut faults);
     let Some((mut query, options)) = wanted.filter(|_| faults.is_empty()) else {
         return Err(Problem::invalid(faults));
     };
