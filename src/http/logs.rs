@@ -6,7 +6,7 @@ use super::{
     Response,
     accept::Media,
     call::Call,
-    follow::{self, Wanted},
+    log_stream,
     problem::{Fault, Problem},
     query::{Parameter, Query, flag, one},
     render, reply,
@@ -34,7 +34,7 @@ pub async fn read(call: &mut Call) -> Result<Response, Problem> {
         return Err(call.unless_missing(key, Problem::invalid(faults)).await);
     }
     if follows {
-        return follow::follow(call, key, &query, wanted).await;
+        return log_stream::follow(call, key, &query, wanted).await;
     }
     let media = call.accept_for(key, &FORMS).await?;
     let page = call.engine().logs(key, wanted.query(PAGE)).await?;
@@ -59,6 +59,20 @@ pub async fn read(call: &mut Call) -> Result<Response, Problem> {
 pub fn text(out: &mut Vec<u8>, line: &LogLine) {
     out.extend_from_slice(line.text.as_bytes());
     out.push(b'\n');
+}
+
+/// Which lines a reader wants.
+pub struct Wanted {
+    /// The last so many, in place of those from `from`.
+    pub tail: Option<usize>,
+    /// The first `seq`.
+    pub from: Option<u64>,
+    /// The most lines.
+    pub limit: Option<usize>,
+    /// Only of this stream.
+    pub stream: Option<Stream>,
+    /// Only with this text.
+    pub grep: Option<String>,
 }
 
 /// What part of a log the query asks for.

@@ -15,11 +15,9 @@ mod connection;
 mod define;
 mod definitions;
 mod dispatch;
-mod events;
 mod feed;
 mod fields;
 mod filter;
-mod follow;
 mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -27,8 +25,10 @@ pub mod fuzzing;
 mod health;
 mod heavy;
 mod host;
+mod instance_events;
 mod instances;
 mod list;
+mod log_stream;
 mod logs;
 mod metrics;
 pub mod openapi;

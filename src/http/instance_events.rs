@@ -37,11 +37,11 @@ pub async fn follow(call: &mut Call) -> Result<Response, Problem> {
     let permit = stream::permit(call)?;
     // A reader that already has this version waits for the next one.
     let first = (after != Some(current.version)).then_some(current);
-    let feed = Feed { app: call.app.clone(), framing, watch, next: Next::Begin(first), _permit: permit };
-    Ok(stream::answer(framing, unfold(feed, Feed::frame)))
+    let follower = Follower { app: call.app.clone(), framing, watch, next: Next::Begin(first), _permit: permit };
+    Ok(stream::answer(framing, unfold(follower, Follower::frame)))
 }
 
-struct Feed {
+struct Follower {
     app: App,
     framing: Framing,
     watch: InstanceWatch,
@@ -58,7 +58,7 @@ enum Next {
     End,
 }
 
-impl Feed {
+impl Follower {
     async fn frame(mut self) -> Option<(Bytes, Self)> {
         let mut out = Vec::with_capacity(1024);
         match std::mem::replace(&mut self.next, Next::Change) {

@@ -8,34 +8,20 @@ use super::{
     App, Response,
     accept::Media,
     call::Call,
-    logs,
+    logs::{self, Wanted},
     problem::Problem,
     query::Query,
     render,
     stream::{self, Framing, HEARTBEAT},
 };
 use crate::{
-    domain::{InstanceKey, LogLine, LogWindow, Stream},
+    domain::{InstanceKey, LogLine, LogWindow},
     engine::{EngineError, LogPage, LogWatch},
 };
 
 const FORMS: [Media; 3] = [Media::EventStream, Media::Ndjson, Media::Text];
 /// How many lines one frame of a stream holds at most.
 const PAGE: usize = 500;
-
-/// Which lines a reader wants.
-pub struct Wanted {
-    /// The last so many, in place of those from `from`.
-    pub tail: Option<usize>,
-    /// The first `seq`.
-    pub from: Option<u64>,
-    /// The most lines.
-    pub limit: Option<usize>,
-    /// Only of this stream.
-    pub stream: Option<Stream>,
-    /// Only with this text.
-    pub grep: Option<String>,
-}
 
 /// Streams a log from where the reader wants it, or where it was left.
 pub async fn follow(call: &Call, key: InstanceKey, query: &Query<'_>, mut wanted: Wanted) -> Result<Response, Problem> {
