@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use super::{
     Response,
     accept::Media,
+    blocking::heavy,
     body,
     call::Call,
     fields::{self, Fields},
-    heavy::heavy,
     problem::{Fault, Place, Problem},
     render, reply,
     start::{self, Unknown},

@@ -26,8 +26,8 @@ use tower::Service;
 
 use super::{
     App,
+    deadlines::Deadlines,
     framing::{BareLineFeed, LineEnds},
-    pulse::Pulse,
 };
 
 /// The largest head of a request.
@@ -39,25 +39,25 @@ const MOST_HEADERS: usize = 100;
 
 /// Serves one connection until either side ends it.
 pub async fn drive(stream: TcpStream, app: App, router: Router) {
-    let pulse = Arc::new(Pulse::new());
+    let deadlines = Arc::new(Deadlines::new());
     let service = service_fn(|mut request: Request<Incoming>| {
-        if pulse.asked() == LineEnds::Bare {
+        if deadlines.asked() == LineEnds::Bare {
             request.extensions_mut().insert(BareLineFeed);
         }
-        let pulse = Arc::clone(&pulse);
+        let deadlines = Arc::clone(&deadlines);
         let answer = router.clone().call(request);
         async move {
             let response = answer.await?;
             Ok::<_, std::convert::Infallible>(if response.body().size_hint().exact().is_some() {
-                pulse.answered();
+                deadlines.answered();
                 response
             } else {
                 // A stream counts as being answered until its last frame.
-                response.map(|body| Body::new(Tracked { body, pulse }))
+                response.map(|body| Body::new(Tracked { body, deadlines }))
             })
         }
     });
-    let io = TokioIo::new(Watched { stream, pulse: Arc::clone(&pulse) });
+    let io = TokioIo::new(Watched { stream, deadlines: Arc::clone(&deadlines) });
     let connection = http1::Builder::new()
         .max_headers(MOST_HEADERS)
         .max_header_size(LONGEST_HEAD)
@@ -76,7 +76,11 @@ pub async fn drive(stream: TcpStream, app: App, router: Router) {
             told = true;
             connection.as_mut().graceful_shutdown();
         }
-        if connection.as_mut().poll(cx).is_ready() || alarm.rings(&pulse, cx) { Poll::Ready(()) } else { Poll::Pending }
+        if connection.as_mut().poll(cx).is_ready() || alarm.rings(&deadlines, cx) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }
@@ -93,9 +97,9 @@ impl Alarm {
         Alarm { sleep: Box::pin(sleep_until(Instant::now() + Duration::from_secs(5))), set: None }
     }
 
-    fn rings(&mut self, pulse: &Pulse, cx: &mut Context<'_>) -> bool {
+    fn rings(&mut self, deadlines: &Deadlines, cx: &mut Context<'_>) -> bool {
         loop {
-            let deadline = pulse.deadline();
+            let deadline = deadlines.deadline();
             if let Some(deadline) = deadline
                 && self.set.is_none_or(|set| deadline < set)
             {
@@ -116,7 +120,7 @@ impl Alarm {
 /// A socket that tells what comes and goes.
 struct Watched {
     stream: TcpStream,
-    pulse: Arc<Pulse>,
+    deadlines: Arc<Deadlines>,
 }
 
 impl AsyncRead for Watched {
@@ -124,7 +128,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.pulse.received(&buffer.filled()[before..]);
+            self.deadlines.received(&buffer.filled()[before..]);
         }
         read
     }
@@ -132,7 +136,7 @@ impl AsyncRead for Watched {
 
 impl Watched {
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.pulse.wrote(written.is_ready());
+        self.deadlines.wrote(written.is_ready());
         written
     }
 }
@@ -168,12 +172,12 @@ impl AsyncWrite for Watched {
 /// The body of a stream, which tells when it is over.
 struct Tracked {
     body: Body,
-    pulse: Arc<Pulse>,
+    deadlines: Arc<Deadlines>,
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        self.pulse.answered();
+        self.deadlines.answered();
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     accept::{self, Media},
     auth::Principal,
-    body, define,
+    body, definitions,
     fields::Fields,
     filter,
     framing::{self, LineEnds},
@@ -56,7 +56,7 @@ pub fn start_body(bytes: &[u8]) {
         }
         _ = stop_many::read(raw, Micros(0), &mut faults);
         if let Ok(id) = "id".parse() {
-            _ = define::definition(raw, Some(&id), &mut faults);
+            _ = definitions::definition(raw, Some(&id), &mut faults);
         }
         tell(Problem::invalid(faults));
     });

@@ -1,4 +1,5 @@
-//! Every refusal: RFC 9457 problem details. The only place that knows which status code an error has.
+//! Every refusal: RFC 9457 problem details. Which kind an error of the engine is; a kind has its
+//! status code in `problem_kinds`.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -8,7 +9,7 @@ use ::http::{
 };
 use serde::{Serialize, ser::SerializeMap};
 
-pub use super::problems::Kind;
+pub use super::problem_kinds::Kind;
 use super::{
     Response,
     accept::{self, Media},

@@ -11,13 +11,13 @@ use futures_util::future::BoxFuture;
 use super::{
     App, Response, attempts, batch,
     call::Call,
-    define, definitions,
+    definitions,
     dispatch::dispatch,
-    feed, health, instance_events, instances, list, logs, metrics, openapi, parts,
+    feed, health, instance_events, instances, list, logs, metrics, openapi,
     problem::Problem,
-    problems, report, retry, root,
+    problem_kinds, report, retry, root,
     settings::Scope::{Admin, Read, Run},
-    start, stats, stop, stop_many,
+    start, stats, stop, stop_many, values,
 };
 
 /// A path and what can be done there.
@@ -72,8 +72,8 @@ static ROUTES: &[Route] = &[
         path: "/v1/definitions/{id}",
         operations: &[
             op!(GET, Scope(Read), definitions::show),
-            op!(PUT, Scope(Admin), define::register),
-            op!(DELETE, Scope(Admin), define::remove),
+            op!(PUT, Scope(Admin), definitions::register),
+            op!(DELETE, Scope(Admin), definitions::remove),
         ],
     },
     Route {
@@ -92,17 +92,17 @@ static ROUTES: &[Route] = &[
     },
     Route {
         path: "/v1/instances/{id}/status",
-        operations: &[op!(GET, Instance(Read), parts::status), op!(PUT, Instance(Run), report::status)],
+        operations: &[op!(GET, Instance(Read), values::status), op!(PUT, Instance(Run), report::status)],
     },
     Route {
         path: "/v1/instances/{id}/progress",
-        operations: &[op!(GET, Instance(Read), parts::progress), op!(PUT, Instance(Run), report::progress)],
+        operations: &[op!(GET, Instance(Read), values::progress), op!(PUT, Instance(Run), report::progress)],
     },
     Route {
         path: "/v1/instances/{id}/output",
-        operations: &[op!(GET, Instance(Read), parts::output), op!(PUT, Instance(Run), report::output)],
+        operations: &[op!(GET, Instance(Read), values::output), op!(PUT, Instance(Run), report::output)],
     },
-    Route { path: "/v1/instances/{id}/result", operations: &[op!(GET, Instance(Read), parts::result, waits)] },
+    Route { path: "/v1/instances/{id}/result", operations: &[op!(GET, Instance(Read), values::result, waits)] },
     Route {
         path: "/v1/instances/{id}/logs",
         operations: &[op!(GET, Instance(Read), logs::read, waits), op!(POST, Instance(Run), report::logs)],
@@ -117,7 +117,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },
     Route { path: "/openapi.yaml", operations: &[op!(GET, Open, openapi::yaml)] },
     Route { path: "/openapi.json", operations: &[op!(GET, Open, openapi::json)] },
-    Route { path: "/problems/{name}", operations: &[op!(GET, Open, problems::show)] },
+    Route { path: "/problems/{name}", operations: &[op!(GET, Open, problem_kinds::show)] },
     Route { path: "/", operations: &[op!(GET, Open, root::show)] },
 ];
 

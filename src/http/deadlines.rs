@@ -27,7 +27,7 @@ const ANSWERING: u8 = 2;
 const WAITING: u8 = 3;
 
 /// One connection's state. Only its own task touches it, so that relaxed atomics do.
-pub struct Pulse {
+pub struct Deadlines {
     opened: Instant,
     phase: AtomicU8,
     /// When the phase began, in milliseconds since `opened`.
@@ -38,10 +38,10 @@ pub struct Pulse {
     line_ends: Mutex<LineEnds>,
 }
 
-impl Pulse {
+impl Deadlines {
     /// A connection that was just accepted.
     pub fn new() -> Self {
-        Pulse {
+        Deadlines {
             opened: Instant::now(),
             phase: AtomicU8::new(NEW),
             since: AtomicU64::new(0),
@@ -117,46 +117,46 @@ mod tests {
     use super::*;
 
     /// A connection that was accepted so many seconds ago.
-    fn aged(seconds: u64) -> Pulse {
-        Pulse { opened: Instant::now() - Duration::from_secs(seconds), ..Pulse::new() }
+    fn aged(seconds: u64) -> Deadlines {
+        Deadlines { opened: Instant::now() - Duration::from_secs(seconds), ..Deadlines::new() }
     }
 
     /// The deadline in seconds since the connection was accepted.
-    fn deadline(pulse: &Pulse) -> Option<u64> {
-        pulse.deadline().map(|deadline| (deadline - pulse.opened).as_secs())
+    fn deadline(deadlines: &Deadlines) -> Option<u64> {
+        deadlines.deadline().map(|deadline| (deadline - deadlines.opened).as_secs())
     }
 
     #[test]
     fn each_phase_has_its_own_deadline() {
-        let pulse = aged(3);
-        assert_eq!(deadline(&pulse), Some(5));
-        pulse.received(b"GET");
-        assert_eq!(deadline(&pulse), Some(13));
-        pulse.asked();
-        assert_eq!(deadline(&pulse), None);
-        pulse.answered();
-        assert_eq!(deadline(&pulse), Some(63));
+        let deadlines = aged(3);
+        assert_eq!(deadline(&deadlines), Some(5));
+        deadlines.received(b"GET");
+        assert_eq!(deadline(&deadlines), Some(13));
+        deadlines.asked();
+        assert_eq!(deadline(&deadlines), None);
+        deadlines.answered();
+        assert_eq!(deadline(&deadlines), Some(63));
     }
 
     #[test]
     fn more_bytes_give_a_head_no_more_time() {
-        let pulse = aged(7);
-        pulse.phase.store(READING, Relaxed);
-        pulse.since.store(1000, Relaxed);
-        pulse.received(b"GET");
-        assert_eq!(deadline(&pulse), Some(11));
+        let deadlines = aged(7);
+        deadlines.phase.store(READING, Relaxed);
+        deadlines.since.store(1000, Relaxed);
+        deadlines.received(b"GET");
+        assert_eq!(deadline(&deadlines), Some(11));
     }
 
     #[test]
     fn a_reader_that_takes_nothing_is_cut() {
-        let pulse = aged(10);
-        pulse.asked();
-        pulse.wrote(false);
-        assert_eq!(deadline(&pulse), Some(40));
-        pulse.blocked.store(2001, Relaxed);
-        pulse.wrote(false);
-        assert_eq!(deadline(&pulse), Some(32), "a second attempt gives no more time");
-        pulse.wrote(true);
-        assert_eq!(deadline(&pulse), None);
+        let deadlines = aged(10);
+        deadlines.asked();
+        deadlines.wrote(false);
+        assert_eq!(deadline(&deadlines), Some(40));
+        deadlines.blocked.store(2001, Relaxed);
+        deadlines.wrote(false);
+        assert_eq!(deadline(&deadlines), Some(32), "a second attempt gives no more time");
+        deadlines.wrote(true);
+        assert_eq!(deadline(&deadlines), None);
     }
 }
