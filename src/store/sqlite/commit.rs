@@ -10,15 +10,17 @@ use sqlx::SqliteConnection;
 use super::{
     Writing, claims, connection, counters,
     counters::{Present, Tally},
-    created, definitions, fault,
+    definitions, fault,
     fault::Stage,
-    finishes, log_writes, promotions, purge, reports, starts,
+    finishes, log_writes, promotions, purge, reports, sequence,
+    sequence::Sequence,
+    starts,
     statement::execute,
     stops,
     transaction::{Texts, Transaction},
 };
 use crate::{
-    domain::{Micros, Status},
+    domain::Status,
     store::{Batch, CommitError, Committed, Purged},
 };
 
@@ -35,15 +37,6 @@ pub(super) struct Writer {
     present: Option<Present>,
     /// A commit failed for good; nothing is written any more.
     failed: bool,
-}
-
-/// Where the sequence of instances stands.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sequence {
-    /// The last number given to an instance.
-    pub(super) last_number: u64,
-    /// The latest time at which an instance was created since the clock was last set back.
-    pub(super) latest: Micros,
 }
 
 impl Writer {
@@ -158,7 +151,7 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
 /// roll back, and the sequence is read anew.
 async fn settle(connection: &mut SqliteConnection) -> Result<Sequence, CommitError> {
     roll_back(connection).await?;
-    created::sequence(connection).await.map_err(|error| fault::of_commit(error, Stage::Statement))
+    sequence::read(connection).await.map_err(|error| fault::of_commit(error, Stage::Statement))
 }
 
 async fn roll_back(connection: &mut SqliteConnection) -> Result<(), CommitError> {

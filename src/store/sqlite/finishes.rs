@@ -7,24 +7,14 @@ use sqlx::{Row, sqlite::SqliteRow};
 use super::{
     codec::{json_column, shared, status_code},
     counters::Tally,
-    statement::{Arguments, Part, Statement, count, json_array, rounds},
+    outputs,
+    statement::{Arguments, Part, Statement, count, rounds},
     transaction::Transaction,
 };
 use crate::{
-    domain::{Json, Micros, Status},
+    domain::{Micros, Status},
     store::{Batch, Ending, Expected, Finish, FinishOutcome, Then},
 };
-
-static OUTPUTS: Statement = Statement::new(&[
-    Part::Text("WITH v(number, attempt, body) AS (VALUES "),
-    Part::Rows(3),
-    Part::Text(
-        ") INSERT INTO outputs (number, body) SELECT v.number, v.body FROM v \
-         CROSS JOIN instances i ON i.number = v.number WHERE ",
-    ),
-    Part::Fence("i"),
-    Part::Text(" ON CONFLICT (number) DO UPDATE SET body = excluded.body"),
-]);
 
 static ATTEMPTS: Statement = Statement::new(&[
     Part::Text(
@@ -97,7 +87,7 @@ pub(super) async fn write_expected(
     tally: &mut Tally,
 ) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let items: Vec<&Finish> = batch.finishes.iter().collect();
-    write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+    outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
     write_attempts(transaction, batch.now, &items).await?;
     let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
         for finish in items {
@@ -136,7 +126,7 @@ pub(super) async fn write(
     for round in rounds(&batch.finishes, |finish| finish.instance) {
         let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
         // Before the rows turn done: from then on outputs are final.
-        write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
         write_attempts(transaction, batch.now, &items).await?;
         let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
@@ -169,47 +159,6 @@ impl Applied {
             }
         }
     }
-}
-
-/// Writes the outputs of running attempts, given as instance, attempt, and the output where there is one to write.
-pub(super) async fn write_outputs<'a>(
-    transaction: &mut Transaction<'_>,
-    items: impl Iterator<Item = (u64, u32, &'a Option<Option<Json>>)>,
-) -> Result<(), sqlx::Error> {
-    let mut written = Vec::new();
-    let mut cleared = Vec::new();
-    for (instance, attempt, output) in items {
-        match output {
-            Some(Some(output)) => written.push((instance, attempt, output)),
-            Some(None) => cleared.push((instance, attempt)),
-            None => {}
-        }
-    }
-    if !written.is_empty() {
-        let bind = |arguments: &mut Arguments, items: &[(u64, u32, &Json)], size: usize| {
-            for (instance, attempt, output) in items {
-                arguments.add_count(*instance)?;
-                arguments.add(*attempt)?;
-                arguments.add(output.as_str())?;
-            }
-            arguments.pad((size - items.len()) * 3)
-        };
-        transaction.queue(&OUTPUTS, &written, bind).await?;
-    }
-    if !cleared.is_empty() {
-        clear_outputs(transaction, &cleared).await?;
-    }
-    Ok(())
-}
-
-async fn clear_outputs(transaction: &mut Transaction<'_>, attempts: &[(u64, u32)]) -> Result<(), sqlx::Error> {
-    let sql = "DELETE FROM outputs WHERE number IN (SELECT i.number FROM json_each(?) n \
-        JOIN json_each(?) a ON a.key = n.key JOIN instances i ON i.number = n.value \
-        WHERE i.attempt = a.value AND i.status = 1)";
-    let arguments = transaction.queue_fixed(sql).await?;
-    arguments.add(json_array(attempts.iter().map(|(instance, _)| *instance)))?;
-    arguments.add(json_array(attempts.iter().map(|(_, attempt)| u64::from(*attempt))))?;
-    Ok(())
 }
 
 async fn write_attempts(

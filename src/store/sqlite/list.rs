@@ -6,10 +6,10 @@ use sqlx::{AssertSqlSafe, sqlite::SqliteRow};
 
 use super::{
     codec::{self, SUMMARY_COLUMNS, status_code},
-    created,
     fault::of_read,
     instances::decode,
     readers::Readers,
+    sequence,
     statement::{Arguments, count},
 };
 use crate::{
@@ -40,7 +40,7 @@ async fn read(
     limit: usize,
 ) -> Result<Vec<SqliteRow>, StoreError> {
     let mut reader = readers.take().await?;
-    let numbers = created::numbers(&mut reader, query).await.map_err(of_read)?;
+    let numbers = sequence::numbers(&mut reader, query).await.map_err(of_read)?;
     let mut select = Select { sql: String::new(), arguments: Arguments::default(), columns, numbers };
     select.write(query, limit as u64).map_err(of_read)?;
     // The text holds names of columns and question marks only; every value is bound.

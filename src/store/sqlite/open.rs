@@ -18,10 +18,11 @@ use super::{
     checkpoint::Checkpointer,
     commit::Writer,
     connection::{self, number},
-    created, fault,
+    fault,
     header::{self, SCHEMA},
     readers::Readers,
     reserve::Reserve,
+    sequence,
     settings::Settings,
     statement::execute,
 };
@@ -60,7 +61,7 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             return Err(Fault::Open(at(&location, "SQLite took neither journal_mode=WAL nor synchronous as set")));
         }
         let (boot, key) = count_boot(&mut writer).await?;
-        let sequence = created::sequence(&mut writer).await?;
+        let sequence = sequence::read(&mut writer).await?;
         let identity = Identity {
             boot,
             tag,

@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{
     codec::json_column,
-    finishes::write_outputs,
+    outputs,
     statement::{Arguments, Part, Statement, count, json_array, rounds},
     transaction::Transaction,
 };
@@ -32,7 +32,7 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
     let mut outcomes = vec![None; batch.reports.len()];
     for round in rounds(&batch.reports, |report| report.instance) {
         let items: Vec<&Report> = round.iter().map(|index| &batch.reports[*index]).collect();
-        write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
         let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
             outcomes[index] =

@@ -2,8 +2,8 @@
 
 use super::{
     codec::{duration_column, json_column, workload_code},
-    commit::Sequence,
-    created, idempotency,
+    idempotency,
+    sequence::{self, Sequence},
     statement::{Arguments, Part, Statement},
     transaction::Transaction,
 };
@@ -81,7 +81,7 @@ pub(super) async fn plan<'a>(
     }
     idempotency::write(transaction, batch, keys).await?;
     if let Some(first) = planned.new.first() {
-        created::follow_clock(transaction, batch.now, first.number, sequence).await?;
+        sequence::follow_clock(transaction, batch.now, first.number, sequence).await?;
     }
     Ok(planned)
 }

@@ -1,4 +1,5 @@
-//! Finds the instances of a stretch of time without an index: numbers rise with the time of creation.
+//! The sequence of instances. It finds those of a stretch of time without an index: numbers rise with the time of
+//! creation.
 //!
 //! They do so as long as nobody sets the clock back. A little of that is allowed for here; more is noted in the store,
 //! and until the instances from before are gone, lists filter by time alone.
@@ -8,7 +9,6 @@ use std::{ops::Range, time::Duration};
 use sqlx::{Row, SqliteConnection};
 
 use super::{
-    commit::Sequence,
     statement::{Arguments, count, fetch, to_column},
     transaction::Transaction,
 };
@@ -19,8 +19,17 @@ const UNNOTED: Duration = Duration::from_secs(10);
 /// How far from its neighbours an instance may stand in time; several times the above, for it may happen again.
 const SLACK: Duration = Duration::from_secs(60);
 
+/// Where the sequence of instances stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sequence {
+    /// The last number given to an instance.
+    pub(super) last_number: u64,
+    /// The latest time at which an instance was created since the clock was last set back.
+    pub(super) latest: Micros,
+}
+
 /// Where the sequence stands in a store that was just opened.
-pub(super) async fn sequence(connection: &mut SqliteConnection) -> Result<Sequence, sqlx::Error> {
+pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Sequence, sqlx::Error> {
     let sql = "SELECT max(m.last_number, coalesce(i.number, 0)), coalesce(i.created_at, 0) FROM meta m \
         LEFT JOIN instances i ON i.number = (SELECT max(number) FROM instances)";
     let rows = fetch(connection, sql, Arguments::default()).await?;
