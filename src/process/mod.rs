@@ -10,14 +10,13 @@
 //!   dies, and then the supervisor kills everything below it.
 //! - The spawner is a subreaper too: what a murdered supervisor leaves behind falls to the spawner, which kills it.
 //!
-//! Read in this order: [`Command`], [`Spawner`], [`Process`], `idle`; then `forks` (the spawner's own loop), `supervisor`,
+//! Read in this order: [`Command`], [`Spawner`], [`Process`], `idle`; then `spawner_process` (the spawner's own loop), `supervisor`,
 //! `program` (lookup and exec), `tree` (whom to kill), `wire` and `sys`. [`LineSplitter`] stands alone: it cuts what a
 //! program prints into log lines. Nothing here knows tasks, stores or HTTP.
 //!
 //! All `unsafe` code of the crate is in `sys` and `program`.
 
 mod command;
-mod forks;
 mod idle;
 mod leftovers;
 mod lines;
@@ -25,15 +24,16 @@ mod own_program;
 mod program;
 mod running;
 mod spawner;
+mod spawner_process;
 mod supervisor;
 mod sys;
 mod tree;
 mod wire;
 
 pub use command::{Command, SpawnError};
-pub use forks::run_if_spawner;
 pub use leftovers::{kill_leftovers, kill_marked};
 pub use lines::LineSplitter;
 pub use own_program::{NoOwnProgram, own_program};
 pub use running::{Exit, Process};
 pub use spawner::{Spawner, SpawnerError};
+pub use spawner_process::run_if_spawner;

@@ -14,9 +14,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{Command, SpawnError};
-use super::forks::HIDDEN_NAME;
 use super::idle::{Idle, Supervisor};
 use super::running::{Exit, Process, Start, next_reply};
+use super::spawner_process::HIDDEN_NAME;
 use super::sys;
 use super::tree::Entry;
 use super::wire::{self, HELLO, HIRE, Reply, Request, Step, Unfit};

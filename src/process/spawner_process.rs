@@ -28,7 +28,7 @@ pub fn run_if_spawner() {
         own_program::note();
         return;
     }
-    let code = match Forks::begin() {
+    let code = match SpawnerProcess::begin() {
         Ok(mut forks) => {
             forks.serve();
             0
@@ -41,7 +41,7 @@ pub fn run_if_spawner() {
     sys::exit(code)
 }
 
-struct Forks {
+struct SpawnerProcess {
     /// The daemon. `None` once it is gone.
     daemon: Option<OwnedFd>,
     signals: OwnedFd,
@@ -57,8 +57,8 @@ struct Forks {
     quiet: u8,
 }
 
-impl Forks {
-    fn begin() -> io::Result<Forks> {
+impl SpawnerProcess {
+    fn begin() -> io::Result<SpawnerProcess> {
         // What else the daemon may have let slip is not ours.
         sys::close_all_but(&mut [])?;
         let daemon = io::stdin().as_fd().try_clone_to_owned()?;
@@ -74,7 +74,7 @@ impl Forks {
         sys::default_signals();
         let (lifeline, alive) = io::pipe()?;
         sys::send(daemon.as_fd(), HELLO, &[])?;
-        Ok(Forks {
+        Ok(SpawnerProcess {
             daemon: Some(daemon),
             signals,
             null,
