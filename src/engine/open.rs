@@ -175,7 +175,7 @@ fn spawn_ledger(
     running: &Arc<Running>,
 ) -> tokio::task::JoinHandle<()> {
     let mut end =
-        End { state: Arc::clone(state), lanes: Arc::clone(lanes), running: Arc::clone(running), failure: None };
+        LedgerGuard { state: Arc::clone(state), lanes: Arc::clone(lanes), running: Arc::clone(running), failure: None };
     tokio::spawn(async move {
         // The whole of it, not only what is assigned: it is dropped when this ends.
         let end = &mut end;
@@ -188,14 +188,14 @@ fn spawn_ledger(
 }
 
 /// The end of the ledger, also where its runtime ends before it.
-struct End {
+struct LedgerGuard {
     state: Arc<State>,
     lanes: Arc<Lanes>,
     running: Arc<Running>,
     failure: Option<String>,
 }
 
-impl Drop for End {
+impl Drop for LedgerGuard {
     fn drop(&mut self) {
         // Whoever still waits is answered: nothing is written any more.
         let work = self.lanes.close();

@@ -8,14 +8,13 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::lanes::{StartItem, StopItem, StopReply};
 use super::{
     attempt::{Attempt, Shared},
     catalog::CurrentCatalog,
     error::EngineError,
     feed::Feed,
     images::Images,
-    lanes::{StartReply, StartWaiter},
+    lanes::{StartItem, StartReply, StartWaiter, StopItem, StopReply},
     next_image::Commit,
     pool::Slot,
     run::Runner,
