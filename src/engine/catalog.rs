@@ -216,7 +216,7 @@ impl Catalog {
                 }
                 None => format!("; known are {}", known.join(", ")),
             };
-            EngineError::UnknownTask { task: name.chars().take(200).collect(), hint, item: None }
+            EngineError::UnknownTask { task: name.chars().take(200).collect(), hint }
         })
     }
 

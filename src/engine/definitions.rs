@@ -110,7 +110,7 @@ impl Engine {
     ) -> Result<DefinitionOutcome, EngineError> {
         self.taking_work()?;
         let (reply, answer) = oneshot::channel();
-        self.inner.lanes.push_definition(DefinitionItem { change, next: Arc::new(next), reply, turn });
+        self.inner.lanes.push_definition(DefinitionItem { change, next: Arc::new(next), reply, _turn: turn });
         answer.await.map_err(|_| EngineError::Unavailable(None))?
     }
 }

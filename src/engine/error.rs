@@ -23,8 +23,6 @@ pub enum EngineError {
         task: String,
         /// "; did you mean …" or the list of tasks.
         hint: String,
-        /// The item of a batch, from 0.
-        item: Option<usize>,
     },
     /// No instance has this id or number.
     #[error(transparent)]

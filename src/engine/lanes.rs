@@ -138,7 +138,7 @@ pub struct DefinitionItem {
     /// Who waits for it.
     pub reply: oneshot::Sender<Result<DefinitionOutcome, EngineError>>,
     /// Held until it is done, also if nobody waits any more: the next one is checked against what this one leaves.
-    pub turn: OwnedSemaphorePermit,
+    pub _turn: OwnedSemaphorePermit,
 }
 
 /// What one commit takes out of the lanes.

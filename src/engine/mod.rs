@@ -1,42 +1,43 @@
 //! Runs instances: the ledger, the pool, one attempt, the committed images, recovery.
 //!
-//! In reading order: a [`request`] (`starts`) is checked against the [`catalog`] (`prepare`), stands in a
-//! lane (`lanes`), is written by the `ledger` (`units`, `next_image`, `publish`), claimed when the `pool` has a
-//! slot, and run (`run`, `command`, `attempt`). What clients see is in `images`, committed only.
+//! What callers may do is in `starts`, `reports`, `stops`, `definitions` and `reads`. In reading order: a request to start
+//! is checked against the `catalog` (`prepare`), stands in a lane (`lanes`), is written by the `ledger` (`units`,
+//! `publish`, `next_image`), claimed when the `pool` has a slot, and run (`run`, `command`, `attempt`) to its `ending`.
+//! What clients see is in `images`, committed only.
 
-pub mod attempt;
-pub mod catalog;
+mod attempt;
+mod catalog;
 mod clock;
-pub mod command;
+mod command;
 mod command_task;
-pub mod definitions;
+mod definitions;
 mod drain;
 mod ending;
-pub mod error;
-pub mod feed;
-pub mod images;
-pub mod lanes;
-pub mod ledger;
+mod error;
+mod feed;
+mod images;
+mod lanes;
+mod ledger;
 mod next_image;
 mod open;
-pub mod pool;
+mod pool;
 mod prepare;
-pub mod publish;
+mod publish;
 mod pump;
 mod reads;
 pub mod recover;
 mod reports;
-pub mod request;
-pub mod retention;
-pub mod run;
-pub mod running;
-pub mod schema;
-pub mod scratch;
-pub mod settings;
+mod request;
+mod retention;
+mod run;
+mod running;
+mod schema;
+mod scratch;
+mod settings;
 mod starts;
-pub mod state;
+mod state;
 mod stops;
-pub mod token;
+mod token;
 mod units;
 mod watch;
 

@@ -48,7 +48,7 @@ mod retry;
 mod root;
 mod router;
 mod serve;
-pub mod settings;
+mod settings;
 mod start;
 mod stats;
 mod stop;

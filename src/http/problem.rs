@@ -326,12 +326,7 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let told = error.to_string();
         match error {
-            EngineError::UnknownTask { task, item: None, .. } => {
-                Problem::new(Kind::TaskDefinitionNotFound, told).task_id(&task)
-            }
-            EngineError::UnknownTask { item: Some(item), .. } => {
-                Problem::invalid(vec![Fault::at(format!("/instances/{item}/task_id"), told)])
-            }
+            EngineError::UnknownTask { task, .. } => Problem::new(Kind::TaskDefinitionNotFound, told).task_id(&task),
             EngineError::UnknownInstance(error) => Problem::unknown_instance(&error.instance_id),
             EngineError::InvalidInputs { task_id, errors } => {
                 Problem::invalid_inputs(&task_id, errors.into_iter().map(Fault::from).collect())

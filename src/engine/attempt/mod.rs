@@ -255,11 +255,6 @@ impl Attempt {
         self.signals.get_or_init(|| watch::Sender::new(Signals::default()))
     }
 
-    /// Whether a stop was requested.
-    pub fn stop_requested(&self) -> bool {
-        self.told().stop.is_some()
-    }
-
     /// Tells of a stop. A repeat only brings the deadline forward.
     pub fn signal_stop(&self, deadline: Instant, terminate: bool) {
         self.channel().send_if_modified(|signals| {
