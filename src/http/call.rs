@@ -1,4 +1,4 @@
-//! One request, as its route's function sees it: admitted, and with what most of them ask for.
+//! One request, as the shared checks and its route's function see it, with what most of them ask for.
 
 use std::{
     borrow::Cow,
@@ -51,7 +51,7 @@ impl Unread {
     }
 }
 
-/// A request that has passed the checks which all requests share.
+/// A request. It is made as anyone's, before the checks that all requests share; its route's function sees it after them.
 pub struct Call {
     /// What it can reach.
     pub app: App,

@@ -60,6 +60,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The registered definitions, by id.
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, StoreError>>;
+
     /// What happened in a stretch of time, and how many instances there are. Answered from counters, never by counting
     /// instances. Past 8 days what happened is known by the hour, past 62 days by the day.
     fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>>;

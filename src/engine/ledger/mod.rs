@@ -1,7 +1,7 @@
 //! The one loop through which everything is written.
 //!
 //! Take what waits, write it as one transaction, commit with a real sync, publish the new images,
-//! answer every waiter, hand the claimed attempts to the pool. While one commit is in flight the next
+//! answer every waiter, hand the claimed attempts to the `Runner`. While one commit is in flight the next
 //! batch gathers: no timers, no added latency when idle, a cost per instance that falls as load grows.
 //! Where more is waiting already, a commit is shown while the store writes the next one.
 //!
