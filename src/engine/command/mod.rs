@@ -1,22 +1,23 @@
-//! One attempt of a command: its environment and files, its streams, its signals, its end.
+//! One attempt of a command: its files, its streams, its signals, its end.
+
+mod environment;
+mod signal_name;
 
 use std::{
     ffi::OsString,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+pub use environment::Environment;
+use signal_name::signal_name;
 
 use super::{
     attempt::{Attempt, Signals},
     catalog::{self, CommandRunner},
-    command_task::InputsBy,
     pump::pump,
     run::{Cut, End, Parts, bad_output, returned},
-    scratch::{INPUT_FILE, OUTPUT_FILE, Scratch},
-    token::{self, AttemptIdentity},
+    scratch::Scratch,
 };
 use crate::{
     domain::{AttemptEnd, ErrorKind, Interruption, Stream, error::chain},
@@ -32,62 +33,6 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 /// every process gone both have ended, and what is left in the pipes goes as fast as the log is stored. Only a stranger to
 /// whom the program handed a stream could make it wait so long.
 const STREAM_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What commands find in their environment beside what their task says.
-#[derive(Debug, Clone)]
-pub struct Environment {
-    /// Where they report; empty where nobody listens.
-    pub url: String,
-    /// Whose processes they are.
-    pub tag: String,
-    /// What their tokens are sealed with.
-    pub key: [u8; 32],
-    /// What is taken over from the daemon's own environment.
-    pub inherited: Vec<(OsString, OsString)>,
-}
-
-impl Environment {
-    /// The variables of this process that commands may see: PATH, HOME, LANG, LC_*, TZ.
-    pub fn inherited() -> Vec<(OsString, OsString)> {
-        std::env::vars_os()
-            .filter(|(name, _)| {
-                let name = name.to_string_lossy();
-                matches!(&*name, "PATH" | "HOME" | "LANG" | "TZ") || name.starts_with("LC_")
-            })
-            .collect()
-    }
-
-    /// What the environment of every process of an attempt holds, unless it was replaced.
-    fn marks(&self, attempt: &Attempt) -> [(&'static str, String); 2] {
-        let identity = AttemptIdentity { instance: attempt.id, attempt: attempt.attempt };
-        [("TASKWRIGHT_STORE", self.tag.clone()), ("TASKWRIGHT_TOKEN", token::seal(&self.key, identity))]
-    }
-
-    fn variables(&self, attempt: &Attempt, command: &CommandRunner, scratch: &Path) -> Vec<(OsString, OsString)> {
-        let mut variables: Vec<(OsString, OsString)> = self.inherited.clone();
-        let mut set = |name: &str, value: OsString| {
-            variables.retain(|(known, _)| known != name);
-            variables.push((name.into(), value));
-        };
-        set("PYTHONUNBUFFERED", "1".into());
-        for (name, value) in &command.env {
-            set(name, value.into());
-        }
-        set("NUMEROUS_TASK_INSTANCE_ID", attempt.id.to_string().into());
-        if command.inputs == InputsBy::Environment {
-            set("TASK_DATA_INPUT", BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
-        }
-        set("TASKWRIGHT_INPUT_FILE", scratch.join(INPUT_FILE).into());
-        set("TASKWRIGHT_OUTPUT_FILE", scratch.join(OUTPUT_FILE).into());
-        if !self.url.is_empty() {
-            set("TASKWRIGHT_URL", self.url.clone().into());
-        }
-        for (name, value) in self.marks(attempt) {
-            set(name, value.into());
-        }
-        variables
-    }
-}
 
 /// Runs the command of `attempt` to its end.
 pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
@@ -113,7 +58,7 @@ pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
         })
         .await;
     match process {
-        Ok(process) => watch(parts, attempt, process, &scratch).await,
+        Ok(process) => attend(parts, attempt, process, &scratch).await,
         // The spawner is gone and does not come back: nothing that the command could help.
         Err(SpawnError::Spawner { source }) => {
             tracing::error!(error = %source, instance = %attempt.id, "the spawner of commands does not answer");
@@ -141,7 +86,8 @@ struct Sent {
     kill: bool,
 }
 
-async fn watch(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scratch: &Scratch) -> End {
+/// Sees to the program until it has ended, and every process of it is gone.
+async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scratch: &Scratch) -> End {
     let last_error = Arc::new(Mutex::new(None));
     let stdout = tokio::spawn(pump(Arc::clone(attempt), Stream::Stdout, process.stdout.take(), None));
     let last = Some(Arc::clone(&last_error));
@@ -297,37 +243,4 @@ fn ended(
         }
         Exit::Lost => AttemptEnd::Interrupted(Interruption::Crash).into(),
     }
-}
-
-/// The name of a signal, such as `SIGSEGV`.
-fn signal_name(number: i32) -> String {
-    let name = match number {
-        libc::SIGHUP => "SIGHUP",
-        libc::SIGINT => "SIGINT",
-        libc::SIGQUIT => "SIGQUIT",
-        libc::SIGILL => "SIGILL",
-        libc::SIGTRAP => "SIGTRAP",
-        libc::SIGABRT => "SIGABRT",
-        libc::SIGBUS => "SIGBUS",
-        libc::SIGFPE => "SIGFPE",
-        libc::SIGKILL => "SIGKILL",
-        libc::SIGUSR1 => "SIGUSR1",
-        libc::SIGSEGV => "SIGSEGV",
-        libc::SIGUSR2 => "SIGUSR2",
-        libc::SIGPIPE => "SIGPIPE",
-        libc::SIGALRM => "SIGALRM",
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGSTKFLT => "SIGSTKFLT",
-        libc::SIGXCPU => "SIGXCPU",
-        libc::SIGXFSZ => "SIGXFSZ",
-        libc::SIGVTALRM => "SIGVTALRM",
-        libc::SIGPROF => "SIGPROF",
-        libc::SIGIO => "SIGIO",
-        libc::SIGPWR => "SIGPWR",
-        libc::SIGSYS => "SIGSYS",
-        // The C library keeps the first real-time signals to itself: they have no name.
-        other if other < libc::SIGRTMIN() => return format!("SIG{other}"),
-        other => return format!("SIGRTMIN+{}", other - libc::SIGRTMIN()),
-    };
-    name.to_owned()
 }

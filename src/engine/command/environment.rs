@@ -1,0 +1,75 @@
+//! What a command finds in its environment.
+
+use std::{ffi::OsString, path::Path};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+use crate::engine::{
+    attempt::Attempt,
+    catalog::CommandRunner,
+    command_task::InputsBy,
+    scratch::{INPUT_FILE, OUTPUT_FILE},
+    token::{self, AttemptIdentity},
+};
+
+/// What commands find in their environment beside what their task says.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where they report; empty where nobody listens.
+    pub url: String,
+    /// Whose processes they are.
+    pub tag: String,
+    /// What their tokens are sealed with.
+    pub key: [u8; 32],
+    /// What is taken over from the daemon's own environment.
+    pub inherited: Vec<(OsString, OsString)>,
+}
+
+impl Environment {
+    /// The variables of this process that commands may see: PATH, HOME, LANG, LC_*, TZ.
+    pub fn inherited() -> Vec<(OsString, OsString)> {
+        std::env::vars_os()
+            .filter(|(name, _)| {
+                let name = name.to_string_lossy();
+                matches!(&*name, "PATH" | "HOME" | "LANG" | "TZ") || name.starts_with("LC_")
+            })
+            .collect()
+    }
+
+    /// What the environment of every process of an attempt holds, unless it was replaced.
+    pub(super) fn marks(&self, attempt: &Attempt) -> [(&'static str, String); 2] {
+        let identity = AttemptIdentity { instance: attempt.id, attempt: attempt.attempt };
+        [("TASKWRIGHT_STORE", self.tag.clone()), ("TASKWRIGHT_TOKEN", token::seal(&self.key, identity))]
+    }
+
+    /// Every variable of the command of `attempt`, whose files are in `scratch`.
+    pub(super) fn variables(
+        &self,
+        attempt: &Attempt,
+        command: &CommandRunner,
+        scratch: &Path,
+    ) -> Vec<(OsString, OsString)> {
+        let mut variables: Vec<(OsString, OsString)> = self.inherited.clone();
+        let mut set = |name: &str, value: OsString| {
+            variables.retain(|(known, _)| known != name);
+            variables.push((name.into(), value));
+        };
+        set("PYTHONUNBUFFERED", "1".into());
+        for (name, value) in &command.env {
+            set(name, value.into());
+        }
+        set("NUMEROUS_TASK_INSTANCE_ID", attempt.id.to_string().into());
+        if command.inputs == InputsBy::Environment {
+            set("TASK_DATA_INPUT", BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
+        }
+        set("TASKWRIGHT_INPUT_FILE", scratch.join(INPUT_FILE).into());
+        set("TASKWRIGHT_OUTPUT_FILE", scratch.join(OUTPUT_FILE).into());
+        if !self.url.is_empty() {
+            set("TASKWRIGHT_URL", self.url.clone().into());
+        }
+        for (name, value) in self.marks(attempt) {
+            set(name, value.into());
+        }
+        variables
+    }
+}
