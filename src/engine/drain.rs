@@ -19,7 +19,7 @@ pub async fn drain(running: &Running, runner: &Runner, drain: Duration, grace: D
     let deadline = began + drain + grace;
     let tell = |attempt: &Arc<Attempt>, terminate| {
         attempt.signal_shutdown(deadline, terminate);
-        runner.watch(attempt);
+        runner.enforce(attempt);
     };
     for attempt in running.all().iter().filter(|attempt| attempt.attempts_left()) {
         tell(attempt, false);

@@ -330,7 +330,7 @@ impl Publisher {
             && let Some(attempt) = self.running.get(item.instance)
         {
             attempt.signal_stop(Instant::now() + item.grace, !item.by_itself);
-            self.runner.watch(&attempt);
+            self.runner.enforce(&attempt);
         }
         let answer = match outcome {
             StopOutcome::NotFound => Err(super::unknown(InstanceKey::Number(item.instance))),
@@ -349,7 +349,7 @@ impl Publisher {
             Written::Applied { version } => Ok(version),
             Written::Fenced | Written::Done | Written::NotFound => {
                 unit.attempt.signal_over();
-                self.runner.watch(&unit.attempt);
+                self.runner.enforce(&unit.attempt);
                 Err(())
             }
         };

@@ -1,7 +1,7 @@
 //! One attempt, from its claim to its end.
 //!
 //! A handler's future runs on the handlers' own runtime. Whoever must end it early (a stop's deadline,
-//! a timeout, a drain) watches it from the daemon's runtime, so that a handler that blocks its thread
+//! a timeout, a drain) waits for its time on the daemon's runtime, so that a handler that blocks its thread
 //! cannot put its own end off: the instance ends, and only the slot stays taken.
 
 use std::{
@@ -140,7 +140,7 @@ impl Runner {
             match &attempt.task.runner {
                 catalog::Runner::Handler(_) => {
                     if attempt.limits.timeout.is_some() {
-                        self.watch(&attempt);
+                        self.enforce(&attempt);
                     }
                     handlers.push((attempt, slot));
                 }
@@ -213,14 +213,14 @@ impl Runner {
     }
 
     /// Ends the attempt of a handler from outside when its time has come. Once per attempt.
-    pub fn watch(&self, attempt: &Arc<Attempt>) {
-        if matches!(attempt.task.runner, catalog::Runner::Handler(_)) && attempt.begin_watch() {
+    pub fn enforce(&self, attempt: &Arc<Attempt>) {
+        if matches!(attempt.task.runner, catalog::Runner::Handler(_)) && attempt.begin_to_enforce() {
             let (runner, attempt) = (self.clone(), Arc::clone(attempt));
-            self.0.service.spawn(async move { runner.watch_over(attempt).await });
+            self.0.service.spawn(async move { runner.await_cut(attempt).await });
         }
     }
 
-    async fn watch_over(&self, attempt: Arc<Attempt>) {
+    async fn await_cut(&self, attempt: Arc<Attempt>) {
         let mut signals = attempt.signals();
         let cut = loop {
             let next = Cut::next(&signals.borrow_and_update(), attempt.limits.timeout, attempt.began);

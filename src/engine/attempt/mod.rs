@@ -1,5 +1,5 @@
 //! One running attempt, as everybody sees it who has to do with it: the handler that reports through
-//! it, the ledger that takes its latest reports, the watcher that ends it.
+//! it, the ledger that takes its latest reports, whoever ends it from outside.
 
 mod log;
 mod log_buffer;
@@ -71,7 +71,7 @@ pub struct Attempt {
     log_room: Notify,
     held: Mutex<Weak<Held>>,
     released: Arc<Notify>,
-    watched: AtomicBool,
+    enforced: AtomicBool,
     cut: Notify,
     dropped: Notify,
 }
@@ -155,7 +155,7 @@ impl Attempt {
             log_room: Notify::new(),
             held: Mutex::new(Weak::new()),
             released: Arc::new(Notify::new()),
-            watched: AtomicBool::new(false),
+            enforced: AtomicBool::new(false),
             cut: Notify::new(),
             dropped: Notify::new(),
         }
@@ -192,16 +192,16 @@ impl Attempt {
     /// True for the first caller: the one who says how the attempt ended.
     pub fn end(&self) -> bool {
         let first = !self.ended.swap(true, Ordering::SeqCst);
-        if first && self.watched.load(Ordering::SeqCst) {
-            // Wakes the watcher, who then sees that there is nothing left to end.
+        if first && self.enforced.load(Ordering::SeqCst) {
+            // Wakes whoever waits for its time, who then sees that there is nothing left to end.
             self.channel().send_modify(|_| {});
         }
         first
     }
 
     /// True for the first caller: the one who is to end the handler when its time has come.
-    pub fn begin_watch(&self) -> bool {
-        !self.watched.swap(true, Ordering::SeqCst)
+    pub fn begin_to_enforce(&self) -> bool {
+        !self.enforced.swap(true, Ordering::SeqCst)
     }
 
     /// Asks for the handler's future to be dropped.
