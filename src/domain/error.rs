@@ -82,6 +82,9 @@ pub enum Interruption {
     Shutdown,
 }
 
+/// The most errors that one refusal lists: enough to mend a document with, bounded whatever the document.
+pub const MOST_ERRORS: usize = 100;
+
 /// One thing wrong with one place of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {

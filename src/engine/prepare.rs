@@ -11,12 +11,9 @@ use super::{
     request::{IdempotencyKey, StartOptions, StartRequest, When},
 };
 use crate::{
-    domain::{FieldError, Instance, Json, Labels, Limits, Micros},
+    domain::{FieldError, Instance, Json, Labels, Limits, Micros, error::MOST_ERRORS},
     store::{IdempotencyClaim, NewInstance, Start},
 };
-
-/// The most faults that the refusal of a batch names.
-const MOST_ERRORS: usize = 100;
 
 /// A start of one instance.
 ///

@@ -1,9 +1,6 @@
 //! JSON Schema checks for commands. Remote references are never fetched.
 
-use crate::domain::{FieldError, Json};
-
-/// The most errors that one check answers: enough to mend inputs with, bounded whatever the document.
-const MOST_ERRORS: usize = 100;
+use crate::domain::{FieldError, Json, error::MOST_ERRORS};
 
 /// A compiled JSON Schema.
 pub struct Schema(jsonschema::Validator);

@@ -20,12 +20,10 @@ use super::{
     render, reply,
     start::{self, Unknown},
 };
-use crate::engine::StartRequest;
+use crate::{domain::error::MOST_ERRORS, engine::StartRequest};
 
 /// The most items of a batch.
 const MOST: usize = 10_000;
-/// When so much is wrong, the rest need not be looked at.
-const ENOUGH_FAULTS: usize = 100;
 
 /// Starts every item, or none.
 pub async fn start(call: &mut Call) -> Result<Response, Problem> {
@@ -64,7 +62,8 @@ fn read(call: &Call, bytes: &[u8]) -> Result<Vec<StartRequest>, Problem> {
         let at = format!("/instances/{n}");
         let request = start::request(call, raw, &at, &mut faults, Unknown::Note)?;
         requests.extend(request.map(|request| (n, request)));
-        if faults.len() >= ENOUGH_FAULTS {
+        // When so much is wrong, the rest need not be looked at.
+        if faults.len() >= MOST_ERRORS {
             break;
         }
     }
@@ -75,7 +74,7 @@ fn read(call: &Call, bytes: &[u8]) -> Result<Vec<StartRequest>, Problem> {
             faults.extend(errors.into_iter().map(|error| Fault::at(error.pointer, error.detail)));
         }
         faults.sort_by_key(item_of);
-        faults.truncate(ENOUGH_FAULTS);
+        faults.truncate(MOST_ERRORS);
         return Err(Problem::invalid_batch(faults));
     }
     Ok(requests.into_iter().map(|(_, request)| request).collect())

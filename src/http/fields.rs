@@ -4,11 +4,11 @@ use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive, time::Duratio
 
 use serde_json::value::RawValue;
 
-use super::problem::{Fault, MOST_ERRORS};
+use super::problem::Fault;
 use crate::domain::{
     Labels, Micros,
     duration::{self, LONGEST, Seconds},
-    error::pointer_segment,
+    error::{MOST_ERRORS, pointer_segment},
     json, suggest,
 };
 

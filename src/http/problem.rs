@@ -16,12 +16,13 @@ use super::{
     reply,
 };
 use crate::{
-    domain::{FieldError, InstanceError, error::chain},
+    domain::{
+        FieldError, InstanceError,
+        error::{MOST_ERRORS, chain},
+    },
     engine::EngineError,
 };
 
-/// The most `errors` that one problem lists.
-pub const MOST_ERRORS: usize = 100;
 /// The longest place and the longest detail of a fault, in bytes.
 const LONGEST_TEXT: usize = 1024;
 
