@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::domain::variables;
+
 #[derive(Parser)]
 #[command(
     name = "taskwright",
@@ -265,10 +267,10 @@ pub(super) struct Backup {
 #[derive(Args)]
 pub(super) struct Report {
     /// The daemon. Set for every command that runs as a task.
-    #[arg(long, env = "TASKWRIGHT_URL", value_name = "URL", global = true)]
+    #[arg(long, env = variables::URL, value_name = "URL", global = true)]
     pub url: Option<String>,
     /// The instance. Set for every command that runs as a task.
-    #[arg(long, env = "NUMEROUS_TASK_INSTANCE_ID", value_name = "ID", global = true)]
+    #[arg(long, env = variables::INSTANCE, value_name = "ID", global = true)]
     pub instance: Option<String>,
     #[command(subcommand)]
     pub verb: ReportVerb,

@@ -4,16 +4,12 @@ use std::{fs, io, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use crate::domain::{Json, json::InvalidJson};
-
-/// Where to report.
-pub const URL: &str = "TASKWRIGHT_URL";
-/// As whom: the attempt's own token.
-pub const TOKEN: &str = "TASKWRIGHT_TOKEN";
-/// For which instance.
-pub const INSTANCE: &str = "NUMEROUS_TASK_INSTANCE_ID";
-const INPUT_FILE: &str = "TASKWRIGHT_INPUT_FILE";
-const INPUT_DATA: &str = "TASK_DATA_INPUT";
+pub use crate::domain::variables::{INSTANCE, TOKEN, URL};
+use crate::domain::{
+    Json,
+    json::InvalidJson,
+    variables::{INPUT_DATA, INPUT_FILE},
+};
 
 /// A variable that is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

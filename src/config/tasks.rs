@@ -6,19 +6,19 @@ use toml::Value;
 
 use super::{ConfigError, keys, section, section::Section, sources::Merged};
 use crate::{
-    domain::{Definition, DefinitionId, Json, RetentionOptions, Source, Workload, duration},
+    domain::{Definition, DefinitionId, Json, RetentionOptions, Source, Workload, duration, variables},
     engine::{CommandTask, InputsBy},
 };
 
 /// The variables that a command gets from the daemon: a task's `env` cannot mean something else by them.
 const RESERVED: [&str; 11] = [
-    "NUMEROUS_TASK_INSTANCE_ID",
-    "TASK_DATA_INPUT",
-    "TASKWRIGHT_STORE",
-    "TASKWRIGHT_INPUT_FILE",
-    "TASKWRIGHT_OUTPUT_FILE",
-    "TASKWRIGHT_URL",
-    "TASKWRIGHT_TOKEN",
+    variables::INSTANCE,
+    variables::INPUT_DATA,
+    variables::STORE,
+    variables::INPUT_FILE,
+    variables::OUTPUT_FILE,
+    variables::URL,
+    variables::TOKEN,
     "NUMEROUS_API_URL",
     "NUMEROUS_API_ACCESS_TOKEN",
     "NUMEROUS_ORGANIZATION_ID",

@@ -21,6 +21,7 @@ pub mod stats;
 pub mod status;
 pub mod suggest;
 pub mod time;
+pub mod variables;
 
 pub use attempt_end::{AttemptEnd, Conclusion, Ended, Standing, conclude};
 pub use definition::{Definition, DefinitionId, Source};

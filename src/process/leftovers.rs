@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::sys;
 use super::tree::{self, Entry, Reach};
+use crate::domain::variables::STORE;
 
 /// How long [`kill_marked`] tries.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// `TimedOut` when such processes still live after 10 s; else what reading the table of processes failed with.
 pub fn kill_leftovers(tag: &str) -> io::Result<usize> {
-    kill_marked(&[format!("TASKWRIGHT_STORE={tag}")])
+    kill_marked(&[format!("{STORE}={tag}")])
 }
 
 /// As [`kill_leftovers`], of those whose environment holds all of `marks`, each a variable with its value.

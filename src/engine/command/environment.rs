@@ -4,12 +4,15 @@ use std::{ffi::OsString, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::engine::{
-    attempt::Attempt,
-    catalog::CommandRunner,
-    command_task::InputsBy,
-    scratch::{INPUT_FILE, OUTPUT_FILE},
-    token::{self, AttemptIdentity},
+use crate::{
+    domain::variables,
+    engine::{
+        attempt::Attempt,
+        catalog::CommandRunner,
+        command_task::InputsBy,
+        scratch::{INPUT_FILE, OUTPUT_FILE},
+        token::{self, AttemptIdentity},
+    },
 };
 
 /// What commands find in their environment beside what their task says.
@@ -39,7 +42,7 @@ impl Environment {
     /// What the environment of every process of an attempt holds, unless it was replaced.
     pub(super) fn marks(&self, attempt: &Attempt) -> [(&'static str, String); 2] {
         let identity = AttemptIdentity { instance: attempt.id, attempt: attempt.attempt };
-        [("TASKWRIGHT_STORE", self.tag.clone()), ("TASKWRIGHT_TOKEN", token::seal(&self.key, identity))]
+        [(variables::STORE, self.tag.clone()), (variables::TOKEN, token::seal(&self.key, identity))]
     }
 
     /// Every variable of the command of `attempt`, whose files are in `scratch`.
@@ -49,27 +52,27 @@ impl Environment {
         command: &CommandRunner,
         scratch: &Path,
     ) -> Vec<(OsString, OsString)> {
-        let mut variables: Vec<(OsString, OsString)> = self.inherited.clone();
+        let mut all: Vec<(OsString, OsString)> = self.inherited.clone();
         let mut set = |name: &str, value: OsString| {
-            variables.retain(|(known, _)| known != name);
-            variables.push((name.into(), value));
+            all.retain(|(known, _)| known != name);
+            all.push((name.into(), value));
         };
         set("PYTHONUNBUFFERED", "1".into());
         for (name, value) in &command.env {
             set(name, value.into());
         }
-        set("NUMEROUS_TASK_INSTANCE_ID", attempt.id.to_string().into());
+        set(variables::INSTANCE, attempt.id.to_string().into());
         if command.inputs == InputsBy::Environment {
-            set("TASK_DATA_INPUT", BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
+            set(variables::INPUT_DATA, BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
         }
-        set("TASKWRIGHT_INPUT_FILE", scratch.join(INPUT_FILE).into());
-        set("TASKWRIGHT_OUTPUT_FILE", scratch.join(OUTPUT_FILE).into());
+        set(variables::INPUT_FILE, scratch.join(INPUT_FILE).into());
+        set(variables::OUTPUT_FILE, scratch.join(OUTPUT_FILE).into());
         if !self.url.is_empty() {
-            set("TASKWRIGHT_URL", self.url.clone().into());
+            set(variables::URL, self.url.clone().into());
         }
         for (name, value) in self.marks(attempt) {
             set(name, value.into());
         }
-        variables
+        all
     }
 }
