@@ -17,13 +17,14 @@
 //! - [`process`]: programs as children that leave nothing behind.
 //! - [`engine`]: the ledger through which everything is written, the pool, one attempt, what clients see.
 //! - [`http`]: the REST contract.
-//! - [`server`]: puts store, engine and HTTP together and takes them down in order; [`Server`] embeds them in another application.
+//! - [`server`]: puts store, engine and HTTP together and takes them down in order; [`Server`] embeds them in another
+//!   application.
 //! - [`client`]: our own HTTP client, and the controller of a task that is a program of its own.
 //! - [`config`], [`cli`]: the command line and what it needs.
 //! - [`handlers`]: the tasks that the daemon ships.
 //! - `negative_control`: promises that are broken on purpose, for the tests that must notice; empty in a release.
 //!
-//! Imports point one way: `cli → server → http → engine → {process, store} → task → domain`. A test reads the
+//! Imports point one way: `cli → server → config → http → engine → {process, store} → task → domain`. A test reads the
 //! `use` lines and guards it.
 
 pub mod cli;

@@ -1,7 +1,7 @@
 //! Runs instances: the ledger, the pool, one attempt, the committed images, recovery.
 //!
-//! What callers may do is in `starts`, `reports`, `stops`, `definitions` and `reads`. In reading order: a request to start
-//! is checked against the `catalog` (`prepare`), stands in a lane (`lanes`), is written by the `ledger` (`units`,
+//! What callers may do is in `starts`, `reports`, `stops`, `definitions` and `reads`. In reading order: a request to
+//! start is checked against the `catalog` (`prepare`), stands in a lane (`lanes`), is written by the `ledger` (`units`,
 //! `publish`, `next_image`), claimed when the `pool` has a slot, and run (`run`, `command`, `attempt`) to its `ending`.
 //! What clients see is in `images`, committed only.
 

@@ -10,9 +10,9 @@
 //!   dies, and then the supervisor kills everything below it.
 //! - The spawner is a subreaper too: what a murdered supervisor leaves behind falls to the spawner, which kills it.
 //!
-//! Read in this order: [`Command`], [`Spawner`], [`Process`], `idle`; then `spawner_process` (the spawner's own loop), `supervisor`,
-//! `program` (lookup and exec), `tree` (whom to kill), `wire` and `sys`. [`LineSplitter`] stands alone: it cuts what a
-//! program prints into log lines. Nothing here knows tasks, stores or HTTP.
+//! Read in this order: [`Command`], [`Spawner`], [`Process`], `idle`; then `spawner_process` (the spawner's own loop),
+//! `supervisor`, `program` (lookup and exec), `tree` (whom to kill), `wire` and `sys`. [`LineSplitter`] stands alone: it
+//! cuts what a program prints into log lines. Nothing here knows tasks, stores or HTTP.
 //!
 //! All `unsafe` code of the crate is in `sys` and `program`.
 
