@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{InstanceKey, Status},
-    engine::{AttemptIdentity, EngineError, IdempotencyKey},
+    engine::{AttemptIdentity, EngineError, IdempotencyKey, Writer},
     negative_control::NegativeControl,
 };
 
@@ -41,6 +41,19 @@ impl Principal {
             Principal::Anyone | Principal::Attempt(_) => Arc::from(""),
         };
         IdempotencyKey { principal, key: Arc::from(key) }
+    }
+
+    /// For whom it reports.
+    pub fn writer(&self) -> Writer {
+        match self {
+            Principal::Attempt(identity) => Writer::Attempt(identity.attempt),
+            Principal::Anyone | Principal::Token { .. } => Writer::Current,
+        }
+    }
+
+    /// Whether a stop that it asks for is of its own instance, which then gets no signal before the deadline.
+    pub fn stops_itself(&self) -> bool {
+        matches!(self, Principal::Attempt(_))
     }
 }
 

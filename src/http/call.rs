@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{Instance, InstanceKey},
-    engine::{Engine, EngineError, IdempotencyKey, Writer},
+    engine::{Engine, EngineError, IdempotencyKey},
 };
 
 /// A body that may still be to be read.
@@ -169,13 +169,5 @@ impl Call {
     /// As for [`preconditions::idempotency_key`].
     pub fn idempotency_key(&self) -> Result<Option<IdempotencyKey>, Problem> {
         preconditions::idempotency_key(self.headers(), &self.principal)
-    }
-
-    /// For whom this request reports.
-    pub fn writer(&self) -> Writer {
-        match &self.principal {
-            Principal::Attempt(identity) => Writer::Attempt(identity.attempt),
-            Principal::Anyone | Principal::Token { .. } => Writer::Current,
-        }
     }
 }

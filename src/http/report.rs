@@ -101,7 +101,7 @@ pub fn read_status(raw: &RawValue, faults: &mut Vec<Fault>) -> Option<ReportPatc
 pub async fn logs(call: &mut Call) -> Result<Response, Problem> {
     let (key, pinned, lines) = read(call, lines).await?;
     call.check_pinned(key, pinned).await?;
-    let receipt = call.engine().append_log(key, call.writer(), lines).await?;
+    let receipt = call.engine().append_log(key, call.principal.writer(), lines).await?;
     Ok(answer(&receipt))
 }
 
@@ -110,7 +110,7 @@ async fn report(
     patch: impl FnOnce(&RawValue, &mut Vec<Fault>) -> Option<ReportPatch>,
 ) -> Result<Response, Problem> {
     let (key, pinned, patch) = read(call, patch).await?;
-    let receipt = call.engine().report(key, call.writer(), pinned, patch).await?;
+    let receipt = call.engine().report(key, call.principal.writer(), pinned, patch).await?;
     Ok(answer(&receipt))
 }
 

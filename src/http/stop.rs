@@ -7,7 +7,6 @@ use ::http::StatusCode;
 use super::{
     Response,
     accept::Media,
-    auth::Principal,
     call::Call,
     preconditions,
     prefer::Wait,
@@ -34,7 +33,7 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
         return Err(call.unless_missing(key, problem).await);
     }
     call.check_pinned(key, preconditions::pinned(call.headers())?).await?;
-    let by_itself = matches!(call.principal, Principal::Attempt(_));
+    let by_itself = call.principal.stops_itself();
     let mut instance = call.engine().stop(key, StopOptions { grace, force, by_itself }).await?;
     if !wait.time.is_zero() && !instance.is_done() {
         instance = call.settled(InstanceKey::Id(instance.id), wait.time).await?;
