@@ -37,6 +37,7 @@ pub const SECTIONS: &[(&str, &[(&str, Form)])] = &[
         ],
     ),
     ("definitions", &[("remote", Form::Toml)]),
+    ("numerous", &[("organization", Form::Text), ("deployment", Form::Text)]),
     ("retention", &[("age", Form::Text), ("count", Form::Toml)]),
     ("log", &[("format", Form::Text), ("level", Form::Text)]),
 ];

@@ -56,7 +56,7 @@ pub struct Config {
     pub max_connections: u32,
     /// `[database]`.
     pub store: sqlite::Settings,
-    /// `[worker]`, `[retention]`, `[definitions]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`,
+    /// `[worker]`, `[retention]`, `[definitions]`, `[numerous]`, `server.drain`, `server.drain_grace`, `server.node` and `limits.pending`, `output`,
     /// `log`.
     pub engine: engine::Settings,
     /// `limits.body`.
@@ -139,7 +139,7 @@ impl Config {
         };
         let (mut server, mut database, mut worker) = (open("server")?, open("database")?, open("worker")?);
         let (mut limits, mut retention, mut log) = (open("limits")?, open("retention")?, open("log")?);
-        let mut definitions = open("definitions")?;
+        let (mut definitions, mut numerous) = (open("definitions")?, open("numerous")?);
 
         let listen = listen(&mut server)?;
         let max_connections = server.small("max_connections", 1..=1_000_000)?.unwrap_or(1024);
@@ -155,6 +155,10 @@ impl Config {
         let folder = folder.unwrap_or_else(|| PathBuf::from("/"));
         engine.remote_definitions = definitions.flag("remote")?.unwrap_or(false);
         engine.directory.clone_from(&folder);
+        engine.numerous = engine::Numerous {
+            organization: platform_name(&mut numerous, "organization")?,
+            deployment: platform_name(&mut numerous, "deployment")?,
+        };
         let config = Config {
             file: merged.file.clone(),
             listen,
@@ -315,6 +319,15 @@ fn read_engine(
         engine.log = log;
     }
     Ok(())
+}
+
+/// A name that `numerous` knows us by: part of an environment and of what its command line prints.
+fn platform_name(numerous: &mut Section<'_>, key: &str) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(name) = numerous.text(key)?.filter(|name| !name.is_empty()) else { return Ok(None) };
+    if name.trim().is_empty() || name.chars().count() > 253 || name.chars().any(char::is_control) {
+        return Err(numerous.error(key, "must be at most 253 characters, without control characters"));
+    }
+    Ok(Some(Arc::from(name)))
 }
 
 fn read_store(database: &mut Section<'_>, sources: &Sources) -> Result<sqlite::Settings, ConfigError> {

@@ -189,6 +189,8 @@ fn default(config: &Config, section: &str, key: &str) -> Option<Value> {
         ("retention", "age") => engine.retention.age.map_or_else(|| text(&"forever"), time),
         ("retention", "count") => engine.retention.count.map_or_else(|| text(&"unlimited"), number),
         ("definitions", "remote") => Some(Value::Boolean(engine.remote_definitions)),
+        ("numerous", "organization") => text(&engine.numerous.organization.as_deref().unwrap_or_default()),
+        ("numerous", "deployment") => text(&engine.numerous.deployment.as_deref().unwrap_or_default()),
         ("log", "format") => text(match config.log.format {
             LogFormat::Auto => &"auto",
             LogFormat::Text => &"text",

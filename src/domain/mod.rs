@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod definition;
 pub mod duration;
 pub mod error;
+pub mod free_text;
 pub mod histogram;
 pub mod instance;
 pub mod json;

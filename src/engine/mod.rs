@@ -53,7 +53,7 @@ pub use definitions::Registered;
 pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
-pub use settings::Settings;
+pub use settings::{Numerous, Settings};
 pub use state::{Figures, Health};
 pub use token::AttemptIdentity;
 pub use watch::{InstanceWatch, LogWatch};
@@ -146,6 +146,11 @@ impl Engine {
     /// Where the spawner or a thread cannot be started, or the store fails.
     pub async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         open::open(parts).await
+    }
+
+    /// What the clients of `numerous` are told.
+    pub fn numerous(&self) -> &Numerous {
+        &self.inner.settings.numerous
     }
 
     /// Whether the engine can do its work.

@@ -8,6 +8,9 @@ use crate::domain::{
     Status, Summary,
 };
 
+/// How many whole instances are read from the store together.
+const READ_AT_ONCE: usize = 16;
+
 impl Engine {
     /// The instance as last committed.
     ///
@@ -18,13 +21,49 @@ impl Engine {
             return Ok(image);
         }
         let read = self.inner.store.get(&[key]).await.map_err(unreadable)?;
-        let image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
+        Ok(self.as_shown(read.into_iter().next().ok_or_else(|| unknown(key))?).await)
+    }
+
+    /// What was read from the store, or something newer.
+    async fn as_shown(&self, read: Instance) -> Arc<Instance> {
         // The store may be ahead of what is shown: wait, so that nobody sees this and then something older.
-        self.inner.images.published(image.batch).await;
-        match self.inner.images.get(key) {
-            Some(shown) if shown.version > image.version => Ok(shown),
-            _ => Ok(image),
+        self.inner.images.published(read.batch).await;
+        match self.inner.images.by_number(read.number) {
+            Some(shown) if shown.version > read.version => shown,
+            _ => Arc::new(read),
         }
+    }
+
+    /// The first instances of a list, whole: as many as have at most `bytes` of inputs and outputs together, and at least
+    /// one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn list_whole(&self, query: &InstanceQuery, bytes: usize) -> Result<Vec<Arc<Instance>>, EngineError> {
+        let numbers: Vec<u64> = self.list(query).await?.items.iter().map(|summary| summary.number).collect();
+        let mut whole = Vec::with_capacity(numbers.len());
+        let mut left = bytes;
+        for group in numbers.chunks(READ_AT_ONCE) {
+            let mut found: Vec<_> = group.iter().filter_map(|number| self.inner.images.by_number(*number)).collect();
+            let missing = group.iter().filter(|number| !found.iter().any(|image| image.number == **number));
+            let missing: Vec<_> = missing.map(|number| InstanceKey::Number(*number)).collect();
+            if !missing.is_empty() {
+                for read in self.inner.store.get(&missing).await.map_err(unreadable)? {
+                    found.push(self.as_shown(read).await);
+                }
+            }
+            found.sort_unstable_by_key(|image| std::cmp::Reverse(image.number));
+            for image in found {
+                let size =
+                    image.inputs.as_str().len() + image.output.as_ref().map_or(0, |output| output.as_str().len());
+                if size > left && !whole.is_empty() {
+                    return Ok(whole);
+                }
+                left = left.saturating_sub(size);
+                whole.push(image);
+            }
+        }
+        Ok(whole)
     }
 
     /// The instance once it is done, or as it is after `wait`.

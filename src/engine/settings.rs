@@ -31,6 +31,22 @@ pub struct Settings {
     pub directory: PathBuf,
     /// How long done instances are kept of tasks that say nothing of it (`[retention]`).
     pub retention: Retention,
+    /// What the clients of `numerous` are told (`[numerous]`).
+    pub numerous: Numerous,
+}
+
+/// The one organization and the one deployment that the clients of `numerous` see, where an app is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Numerous {
+    /// The organization's id and slug; None answers with what was asked for.
+    pub organization: Option<Arc<str>>,
+    /// The deployment of tasks without an app; None answers with what was asked for.
+    pub deployment: Option<Arc<str>>,
+}
+
+impl Numerous {
+    /// What stands where a name is needed and nobody has given one.
+    pub const UNNAMED: &str = "taskwright";
 }
 
 impl Default for Settings {
@@ -49,6 +65,7 @@ impl Default for Settings {
             remote_definitions: false,
             directory: PathBuf::from("/"),
             retention: Retention::default(),
+            numerous: Numerous::default(),
         }
     }
 }

@@ -10,6 +10,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::{metrics::Metrics, openapi::Served, settings::Settings};
 use crate::engine::Engine;
 
+/// How many requests may hold lists of whole instances at a time: each takes the memory of several.
+const LARGE_LISTS: usize = 4;
+
 /// The HTTP side of a daemon: its engine, its settings, and what its requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -20,6 +23,7 @@ struct Shared {
     metrics: Metrics,
     document: Served,
     streams: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
     closing: AtomicBool,
     closed: Notify,
 }
@@ -35,6 +39,7 @@ impl App {
             metrics,
             document: Served::default(),
             streams,
+            lists: Arc::new(Semaphore::new(LARGE_LISTS)),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         }))
@@ -61,6 +66,12 @@ impl App {
     /// A place for one more stream; None when all are taken.
     pub(super) fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// The turn of a request that reads whole instances by the thousand; who waits for it waits for others to have read.
+    pub(super) async fn list_turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        Arc::clone(&self.0.lists).acquire_owned().await.ok()
     }
 
     /// Ends long polls and streams: the server goes away.

@@ -97,10 +97,13 @@ async fn answer(
     let Some(operation) = operation else {
         return Err(Problem::method_not_allowed(&route.allow()));
     };
-    if let Access::Scope(scope) | Access::Instance(scope) = operation.access {
+    if let Access::Scope(scope) | Access::Instance(scope) | Access::Fields(scope) = operation.access {
         let principal = auth::authenticate(&call.app, headers)?;
         let own = matches!(operation.access, Access::Instance(_)).then(|| call.id());
-        auth::authorize(&call.app, &principal, scope, own.as_deref()).await?;
+        let asks_each_field = matches!((operation.access, &principal), (Access::Fields(_), Principal::Attempt(_)));
+        if !asks_each_field {
+            auth::authorize(&call.app, &principal, scope, own.as_deref()).await?;
+        }
         call.principal = principal;
     }
     (operation.run)(call).await

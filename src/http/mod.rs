@@ -23,6 +23,7 @@ mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod graphql;
 mod health;
 mod host;
 mod instance_events;

@@ -249,7 +249,7 @@ impl Problem {
         let media = accept::choose(headers, &[Media::Problem, Media::Json, Media::Text]).unwrap_or(Media::Problem);
         let status = self.status();
         let (media, body) = match media {
-            Media::Text => (Media::Text, self.line()),
+            Media::Text => (Media::Text, self.line() + "\n"),
             _ => (Media::Problem, self.json(request_id)),
         };
         let mut response = reply::with_body(status, media, body);
@@ -259,8 +259,13 @@ impl Problem {
         response
     }
 
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// One line for people.
-    fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let mut line = self.detail.clone().into_owned();
         for Fault { place, detail } in self.more.iter().flat_map(|more| &more.errors) {
             match place {
@@ -274,9 +279,7 @@ impl Problem {
         if let Some(error) = self.more.as_ref().and_then(|more| more.error.as_ref()) {
             _ = write!(line, ": {}", error.message);
         }
-        let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        line.push('\n');
-        line
+        line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
     }
 
     fn json(&self, request_id: &str) -> String {

@@ -13,7 +13,7 @@ use super::{
     call::Call,
     definitions,
     dispatch::dispatch,
-    feed, health, instance_events, instances, list, logs, metrics, openapi,
+    feed, graphql, health, instance_events, instances, list, logs, metrics, openapi,
     problem::Problem,
     problem_kinds, report, retry, root,
     settings::Scope::{Admin, Read, Run},
@@ -51,6 +51,8 @@ pub enum Access {
     Scope(super::settings::Scope),
     /// A token with this scope, or the attempt of the instance that the path names.
     Instance(super::settings::Scope),
+    /// A token with this scope, or any attempt: what is asked for says what it needs beyond that.
+    Fields(super::settings::Scope),
 }
 
 type Answer = for<'a> fn(&'a mut Call) -> BoxFuture<'a, Result<Response, Problem>>;
@@ -64,7 +66,7 @@ macro_rules! op {
     };
 }
 
-use Access::{Health, Instance, Open, Scope};
+use Access::{Fields, Health, Instance, Open, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
@@ -112,6 +114,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/instances/{id}/retry", operations: &[op!(POST, Scope(Run), retry::retry, waits)] },
     Route { path: "/v1/events", operations: &[op!(GET, Scope(Read), feed::follow)] },
     Route { path: "/v1/stats", operations: &[op!(GET, Scope(Read), stats::show)] },
+    Route { path: "/query", operations: &[op!(POST, Fields(Read), graphql::query)] },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },

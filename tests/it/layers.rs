@@ -103,7 +103,7 @@ fn imports_point_one_way() {
 }
 
 #[test]
-fn only_the_backends_name_sqlx_and_only_http_knows_status_codes() {
+fn each_library_is_named_in_its_own_place_and_only_http_knows_status_codes() {
     let mut files = Vec::new();
     sources(&root(), &mut files);
     let mut wrong = Vec::new();
@@ -115,6 +115,9 @@ fn only_the_backends_name_sqlx_and_only_http_knows_status_codes() {
         }
         if text.contains("StatusCode") && !relative.starts_with("http/") && !relative.starts_with("client") {
             wrong.push(format!("{relative} knows status codes"));
+        }
+        if text.contains("async_graphql::") && !relative.starts_with("http/graphql/") {
+            wrong.push(format!("{relative} names async_graphql"));
         }
         let unsafe_code = text.lines().any(|line| {
             let line = line.trim_start();

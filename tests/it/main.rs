@@ -19,6 +19,7 @@ mod layers;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod numerous;
 mod openapi;
 mod operator;
 mod plugin;

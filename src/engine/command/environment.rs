@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
-    domain::variables,
+    domain::{free_text, variables},
     engine::{
         attempt::Attempt,
         catalog::CommandRunner,
@@ -63,7 +63,7 @@ impl Environment {
         }
         set(variables::INSTANCE, attempt.id.to_string().into());
         if command.inputs == InputsBy::Environment {
-            set(variables::INPUT_DATA, BASE64_STANDARD.encode(attempt.inputs.as_str()).into());
+            set(variables::INPUT_DATA, BASE64_STANDARD.encode(free_text::told(&attempt.inputs).as_bytes()).into());
         }
         set(variables::INPUT_FILE, scratch.join(INPUT_FILE).into());
         set(variables::OUTPUT_FILE, scratch.join(OUTPUT_FILE).into());

@@ -186,6 +186,11 @@ const DOCS: &[Doc] = &[
     Doc { path: "/v1/stats", method: GET, id: "getStats", summary: "Read counts by status, and what happened lately",
         parameters: &["window", "bucket", "task_id"], body: None,
         answers: &[(200, "The figures", Json("Stats"))], refusals: &[404, 406, 422] },
+    Doc { path: "/query", method: POST, id: "query",
+        summary: "What the `numerous` package and command line ask for, in GraphQL; a refused operation is answered with 200 \
+            and `errors`",
+        parameters: &[], body: Some(Body::Required("GraphqlRequest")),
+        answers: &[(200, "What was asked for, or why not", Json("GraphqlAnswer"))], refusals: &[406, 408, 413, 415, 422] },
     Doc { path: "/livez", method: GET, id: "live", summary: "Whether the process lives",
         parameters: &["verbose"], body: None, answers: &[(200, "It does", JsonOrText("Health"))], refusals: &[] },
     Doc { path: "/readyz", method: GET, id: "ready", summary: "Whether starts are taken and can be committed",
@@ -225,7 +230,7 @@ pub fn all() -> Paths {
         for (status, about, shape) in doc.answers {
             operation = operation.response(status.to_string(), answer(about, *shape));
         }
-        let guarded = doc.path.starts_with("/v1/") || doc.path == "/metrics";
+        let guarded = doc.path.starts_with("/v1/") || matches!(doc.path, "/metrics" | "/query");
         for status in common(doc.path, guarded).into_iter().chain(doc.refusals.iter().copied()) {
             let shared = RefOr::<Response>::Ref(Ref::from_response_name(name_of(status)));
             operation = operation.response(status.to_string(), shared);

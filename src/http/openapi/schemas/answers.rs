@@ -331,6 +331,31 @@ pub struct Definitions {
     definitions: Vec<Definition>,
 }
 
+/// What an operation answers.
+#[derive(ToSchema)]
+pub struct GraphqlAnswer {
+    /// What was asked for; null where nothing can be told.
+    data: Option<BTreeMap<String, Value>>,
+    /// Why something was not done or cannot be told.
+    #[schema(nullable = false)]
+    errors: Option<Vec<GraphqlError>>,
+}
+
+/// Why an operation was refused, or a part of it.
+#[derive(ToSchema)]
+pub struct GraphqlError {
+    message: String,
+    /// Of which part.
+    #[schema(nullable = false)]
+    path: Option<Vec<Value>>,
+    /// Where in the text of the operation.
+    #[schema(nullable = false)]
+    locations: Option<Vec<BTreeMap<String, u32>>>,
+    /// `code`, as the last segment of a problem's type, and `request_id`.
+    #[schema(nullable = false)]
+    extensions: Option<BTreeMap<String, Value>>,
+}
+
 /// Whether the server lives or is ready.
 #[derive(ToSchema)]
 pub struct Health {

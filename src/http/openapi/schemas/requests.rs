@@ -38,6 +38,18 @@ impl ToSchema for Duration {
     }
 }
 
+/// One operation; the schema can be asked for (`__schema`).
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphqlRequest {
+    /// The text of the operation, at most 64 KiB.
+    query: String,
+    /// Which one, where the text holds several.
+    operation_name: Option<String>,
+    /// The values of its variables.
+    variables: Option<BTreeMap<String, Value>>,
+}
+
 /// A command to be registered. It runs without a shell, in the folder of the server's configuration file.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
