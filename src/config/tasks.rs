@@ -19,10 +19,10 @@ const RESERVED: [&str; 11] = [
     variables::OUTPUT_FILE,
     variables::URL,
     variables::TOKEN,
-    "NUMEROUS_API_URL",
-    "NUMEROUS_API_ACCESS_TOKEN",
-    "NUMEROUS_ORGANIZATION_ID",
-    "NUMEROUS_DEPLOYMENT_ID",
+    variables::NUMEROUS_URL,
+    variables::NUMEROUS_TOKEN,
+    variables::NUMEROUS_ORGANIZATION,
+    variables::NUMEROUS_DEPLOYMENT,
 ];
 
 /// `directory` is where commands are started.

@@ -14,6 +14,7 @@ mod definitions;
 mod drain;
 mod ending;
 mod error;
+mod executor;
 mod feed;
 mod images;
 mod lanes;

@@ -110,6 +110,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             url,
             tag: identity.tag.clone(),
             key: identity.key,
+            numerous: settings.numerous.clone(),
             inherited: command::Environment::inherited(),
         },
         output_limit,

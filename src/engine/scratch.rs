@@ -35,10 +35,19 @@ impl Scratch {
             }
             other => other?,
         }
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(scratch.0.join(INPUT_FILE))?;
-        io::Write::write_all(&mut file, attempt.inputs.as_str().as_bytes())?;
+        scratch.write(INPUT_FILE, attempt.inputs.as_str().as_bytes())?;
         Ok(scratch)
+    }
+
+    /// Makes a file in it that is not there yet, and answers its path.
+    ///
+    /// # Errors
+    /// Where it cannot be made or written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.0.join(name);
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        io::Write::write_all(&mut file, bytes)?;
+        Ok(path)
     }
 
     /// The JSON that the command left; None where it left nothing.

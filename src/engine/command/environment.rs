@@ -11,6 +11,7 @@ use crate::{
         catalog::CommandRunner,
         command_task::InputsBy,
         scratch::{INPUT_FILE, OUTPUT_FILE},
+        settings::Numerous,
         token::{self, AttemptIdentity},
     },
 };
@@ -24,6 +25,8 @@ pub struct Environment {
     pub tag: String,
     /// What their tokens are sealed with.
     pub key: [u8; 32],
+    /// What the clients of `numerous` are told.
+    pub numerous: Numerous,
     /// What is taken over from the daemon's own environment.
     pub inherited: Vec<(OsString, OsString)>,
 }
@@ -41,8 +44,11 @@ impl Environment {
 
     /// What the environment of every process of an attempt holds, unless it was replaced.
     pub(super) fn marks(&self, attempt: &Attempt) -> [(&'static str, String); 2] {
-        let identity = AttemptIdentity { instance: attempt.id, attempt: attempt.attempt };
-        [(variables::STORE, self.tag.clone()), (variables::TOKEN, token::seal(&self.key, identity))]
+        [(variables::STORE, self.tag.clone()), (variables::TOKEN, self.token(attempt))]
+    }
+
+    fn token(&self, attempt: &Attempt) -> String {
+        token::seal(&self.key, AttemptIdentity { instance: attempt.id, attempt: attempt.attempt })
     }
 
     /// Every variable of the command of `attempt`, whose files are in `scratch`.
@@ -69,6 +75,13 @@ impl Environment {
         set(variables::OUTPUT_FILE, scratch.join(OUTPUT_FILE).into());
         if !self.url.is_empty() {
             set(variables::URL, self.url.clone().into());
+            // Without a URL the package would go to its maker's platform: then it gets no token either.
+            let app = attempt.task.definition.app_id.as_deref();
+            let named = |name: Option<&str>| OsString::from(name.unwrap_or(Numerous::UNNAMED));
+            set(variables::NUMEROUS_URL, format!("{}/query", self.url).into());
+            set(variables::NUMEROUS_TOKEN, self.token(attempt).into());
+            set(variables::NUMEROUS_ORGANIZATION, named(self.numerous.organization.as_deref()));
+            set(variables::NUMEROUS_DEPLOYMENT, named(app.or(self.numerous.deployment.as_deref())));
         }
         for (name, value) in self.marks(attempt) {
             set(name, value.into());

@@ -4,7 +4,6 @@ mod environment;
 mod signal_name;
 
 use std::{
-    ffi::OsString,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,6 +14,7 @@ use signal_name::signal_name;
 use super::{
     attempt::{Attempt, Signals},
     catalog::{self, CommandRunner},
+    executor,
     pump::pump,
     run::{Cut, End, Parts, bad_output, returned},
     scratch::Scratch,
@@ -47,12 +47,16 @@ pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
         Ok(scratch) => scratch,
         Err(error) => return not_started(command, format!("cannot make the attempt's scratch directory: {error}")),
     };
+    let argv = match executor::argv(command, attempt.task.definition.name.as_str(), &scratch) {
+        Ok(argv) => argv,
+        Err(error) => return not_started(command, format!("cannot write into the scratch directory: {error}")),
+    };
     let Some(spawner) = &parts.spawner else {
         return not_started(command, "this daemon has no spawner".to_owned());
     };
     let process = spawner
         .spawn(Command {
-            argv: command.argv.iter().map(OsString::from).collect(),
+            argv,
             env: parts.environment.variables(attempt, command, &scratch.0),
             directory: command.directory.clone(),
         })

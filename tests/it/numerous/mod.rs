@@ -1,5 +1,7 @@
 //! The published `numerous` package and its command line against Taskwright, unchanged.
 
+mod executor;
+mod package;
 mod query;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
