@@ -1,8 +1,11 @@
 //! The published `numerous` package and its command line against Taskwright, unchanged.
 
+mod command_line;
+mod docs;
 mod executor;
 mod package;
 mod query;
+mod sdk;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
