@@ -191,14 +191,14 @@ impl Feed {
         let mut complete = true;
         if !missed.is_empty() {
             match store.summaries(missed).await {
-                // What a later commit has changed by now, that commit will tell.
-                Ok(read) => summaries.extend(read.into_iter().filter(|summary| summary.batch <= batch)),
+                Ok(read) => summaries.extend(read),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "changed instances cannot be read: followers are told");
                     complete = false;
                 }
             }
         }
+        summaries.retain(|summary| is_told_by(batch, summary));
         summaries.sort_unstable_by_key(|summary| summary.number);
         summaries.dedup_by_key(|summary| summary.number);
         let mut ring = self.lock();
@@ -220,6 +220,12 @@ impl Feed {
         let grown = self.followers.join(ring.followers);
         FeedWatch { cursor: ring.last, grown, feed: Arc::clone(self) }
     }
+}
+
+/// Whether the commit `batch` is the one that tells of this. What was read from the store, such as an instance that was
+/// claimed without an image in memory, may have been changed by the next commit already, which will tell of it.
+fn is_told_by(batch: u64, summary: &Summary) -> bool {
+    summary.batch <= batch
 }
 
 /// Follows the changes of all instances.
@@ -365,6 +371,14 @@ mod tests {
         feed.lock().keep_until = Some(Instant::now());
         assert!(!feed.lock().is_kept());
         assert_eq!(feed.follow().resume(place), Err(Lost));
+    }
+
+    #[test]
+    fn what_the_next_commit_has_changed_is_told_by_that_one() {
+        let read = Summary { batch: 7, ..fixture::pending() };
+        assert!(!is_told_by(6, &read));
+        assert!(is_told_by(7, &read));
+        assert!(is_told_by(8, &read));
     }
 
     #[test]
