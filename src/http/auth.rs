@@ -62,7 +62,14 @@ impl Principal {
 /// # Errors
 /// 401 where tokens are configured and none, or an unknown one, came.
 pub fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
-    let bearer = bearer(headers);
+    identify(app, bearer(headers))
+}
+
+/// [`authenticate`] by the token alone, wherever it came from.
+///
+/// # Errors
+/// As there.
+pub fn identify(app: &App, bearer: Option<&str>) -> Result<Principal, Problem> {
     let tokens = &app.settings().tokens;
     if tokens.is_empty() {
         // An attempt is held to its own instance even where anybody else may do everything.
@@ -92,8 +99,14 @@ pub fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+/// The token that a request carries.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    bearer_in(headers.get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// The token in the value of an `Authorization`.
+pub fn bearer_in(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 

@@ -65,7 +65,9 @@ pub async fn drive(stream: TcpStream, app: App, router: Router) {
         .max_buf_size(BUFFERED)
         // The deadline on the head is ours: hyper's would also cut connections that wait between two requests.
         .header_read_timeout(None)
-        .serve_connection(io, service);
+        .serve_connection(io, service)
+        // A connection that becomes a WebSocket is done here: that has deadlines of its own.
+        .with_upgrades();
     let mut connection = pin!(connection);
     let mut alarm = Alarm::new();
     let mut closing = pin!(app.closing());

@@ -21,6 +21,15 @@ pub fn check(settings: &Settings, method: &Method, headers: &HeaderMap) -> Resul
     if method.is_safe() {
         return Ok(());
     }
+    check_reader(settings, headers)
+}
+
+/// Refuses a request that a page of another origin made, whatever it asks for. Browsers keep the answers to others from
+/// such a page, but not what comes over a WebSocket.
+///
+/// # Errors
+/// 403 `foreign-origin`.
+pub fn check_reader(settings: &Settings, headers: &HeaderMap) -> Result<(), Problem> {
     let cross_site = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site");
     let foreign = headers.get_all(ORIGIN).iter().any(|origin| {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -29,7 +38,7 @@ pub fn check(settings: &Settings, method: &Method, headers: &HeaderMap) -> Resul
     if cross_site || foreign {
         return Err(Problem::new(
             Kind::ForeignOrigin,
-            "the request comes from a page of another origin; only pages that this server serves may change anything",
+            "the request comes from a page of another origin; only pages that this server serves may do this",
         ));
     }
     Ok(())

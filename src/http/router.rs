@@ -53,6 +53,8 @@ pub enum Access {
     Instance(super::settings::Scope),
     /// A token with this scope, or any attempt: what is asked for says what it needs beyond that.
     Fields(super::settings::Scope),
+    /// Everybody, who then has to say in the first message of the connection who he is.
+    Introduced,
 }
 
 type Answer = for<'a> fn(&'a mut Call) -> BoxFuture<'a, Result<Response, Problem>>;
@@ -66,7 +68,7 @@ macro_rules! op {
     };
 }
 
-use Access::{Fields, Health, Instance, Open, Scope};
+use Access::{Fields, Health, Instance, Introduced, Open, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
@@ -114,7 +116,10 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/instances/{id}/retry", operations: &[op!(POST, Scope(Run), retry::retry, waits)] },
     Route { path: "/v1/events", operations: &[op!(GET, Scope(Read), feed::follow)] },
     Route { path: "/v1/stats", operations: &[op!(GET, Scope(Read), stats::show)] },
-    Route { path: "/query", operations: &[op!(POST, Fields(Read), graphql::query)] },
+    Route {
+        path: "/query",
+        operations: &[op!(GET, Introduced, graphql::open), op!(POST, Fields(Read), graphql::query)],
+    },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },

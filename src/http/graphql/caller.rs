@@ -29,12 +29,24 @@ pub struct Caller {
 impl Caller {
     /// Who makes a request.
     pub fn of_call(call: &Call) -> Self {
-        Caller {
-            app: call.app.clone(),
-            principal: call.principal.clone(),
-            request_id: call.request_id.to_str().unwrap_or_default().to_owned(),
-            turn: OnceCell::new(),
-        }
+        Caller::new(call, call.principal.clone())
+    }
+
+    /// Somebody who makes a request, and who is known otherwise than by its head.
+    pub fn new(call: &Call, principal: Principal) -> Self {
+        let request_id = call.request_id.to_str().unwrap_or_default().to_owned();
+        Caller { app: call.app.clone(), principal, request_id, turn: OnceCell::new() }
+    }
+
+    /// The same, for what goes on when the operation has been answered.
+    pub fn lasting(&self) -> Self {
+        let (app, principal, request_id) = (self.app.clone(), self.principal.clone(), self.request_id.clone());
+        Caller { app, principal, request_id, turn: OnceCell::new() }
+    }
+
+    /// The same connection, of somebody else.
+    pub fn known_as(self, principal: Principal) -> Self {
+        Caller { principal, ..self }
     }
 
     /// Who makes the request that is carried out.

@@ -7,18 +7,21 @@
 
 mod apps;
 mod caller;
+mod logs;
 mod reads;
 mod request;
 mod scalars;
+mod socket;
 mod types;
 mod writes;
 
 use std::sync::LazyLock;
 
 use ::http::StatusCode;
-use async_graphql::{EmptySubscription, Schema};
+use async_graphql::Schema;
 
-use self::{caller::Caller, reads::Reads, writes::Writes};
+pub use self::socket::open;
+use self::{caller::Caller, logs::Logs, reads::Reads, writes::Writes};
 use super::{Response, accept::Media, blocking::heavy, body, call::Call, problem::Problem, reply};
 
 /// How deep fields may stand in each other. The usual query for a schema needs 13.
@@ -30,11 +33,11 @@ const MOST_DIRECTIVES: usize = 4;
 /// What a list adds to what a query costs, so that few fit one query.
 const LIST_COST: usize = 200;
 
-type Platform = Schema<Reads, Writes, EmptySubscription>;
+type Platform = Schema<Reads, Writes, Logs>;
 
 /// Made once: it holds no data of a daemon, every request brings its own.
 static PLATFORM: LazyLock<Platform> = LazyLock::new(|| {
-    Schema::build(Reads, Writes, EmptySubscription)
+    Schema::build(Reads, Writes, Logs)
         .limit_depth(DEEPEST)
         .limit_complexity(MOST_FIELDS)
         .limit_directives(MOST_DIRECTIVES)

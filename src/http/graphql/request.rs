@@ -6,7 +6,7 @@ use async_graphql::{
     Request, ServerError, Variables,
     parser::{
         parse_query,
-        types::{DocumentOperations, ExecutableDocument, Selection, SelectionSet},
+        types::{DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet},
     },
 };
 use serde::Deserialize;
@@ -63,14 +63,7 @@ pub fn read(text: &str) -> Result<Body<'_>, Problem> {
 /// What is wrong with it.
 pub fn operation(body: Body<'_>) -> Result<Request, Box<ServerError>> {
     let query = body.query;
-    if query.len() > LONGEST_QUERY {
-        return Err(refusal(&format!("the query is longer than {LONGEST_QUERY} bytes: send values as variables")));
-    }
-    if bracket_depth(&query) > DEEPEST_BRACKETS {
-        return Err(refusal(&format!("the query has brackets that are more than {DEEPEST_BRACKETS} deep")));
-    }
-    let document = parse_query(&query).map_err(ServerError::from)?;
-    check(&document).map_err(|what| refusal(&what))?;
+    let document = document(&query)?;
     let variables = Variables::from_json(Value::Object(body.variables.unwrap_or_default()));
     let mut request = Request::new(query).variables(variables);
     if let Some(name) = body.operation_name.filter(|name| !name.is_empty()) {
@@ -80,7 +73,40 @@ pub fn operation(body: Body<'_>) -> Result<Request, Box<ServerError>> {
     Ok(request)
 }
 
-fn refusal(message: &str) -> Box<ServerError> {
+/// Looks at what came over a WebSocket.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn subscription(mut request: Request) -> Result<Request, Box<ServerError>> {
+    let document = document(&request.query)?;
+    let operation = match &document.operations {
+        DocumentOperations::Single(operation) => Some(operation),
+        DocumentOperations::Multiple(operations) => {
+            request.operation_name.as_deref().and_then(|name| operations.get(name))
+        }
+    };
+    if operation.is_some_and(|operation| operation.node.ty != OperationType::Subscription) {
+        return Err(refusal("send queries and mutations by POST: a WebSocket is for subscriptions"));
+    }
+    request.set_parsed_query(document);
+    Ok(request)
+}
+
+/// Parses a query that is within the bounds.
+fn document(query: &str) -> Result<ExecutableDocument, Box<ServerError>> {
+    if query.len() > LONGEST_QUERY {
+        return Err(refusal(&format!("the query is longer than {LONGEST_QUERY} bytes: send values as variables")));
+    }
+    if bracket_depth(query) > DEEPEST_BRACKETS {
+        return Err(refusal(&format!("the query has brackets that are more than {DEEPEST_BRACKETS} deep")));
+    }
+    let document = parse_query(query).map_err(ServerError::from)?;
+    check(&document).map_err(|what| refusal(&what))?;
+    Ok(document)
+}
+
+/// What is wrong with an operation as such.
+pub fn refusal(message: &str) -> Box<ServerError> {
     let mut error = ServerError::new(message, None);
     error.extensions.get_or_insert_default().set("code", INVALID);
     Box::new(error)

@@ -186,6 +186,10 @@ const DOCS: &[Doc] = &[
     Doc { path: "/v1/stats", method: GET, id: "getStats", summary: "Read counts by status, and what happened lately",
         parameters: &["window", "bucket", "task_id"], body: None,
         answers: &[(200, "The figures", Json("Stats"))], refusals: &[404, 406, 422] },
+    Doc { path: "/query", method: GET, id: "subscribe",
+        summary: "Open a WebSocket for subscriptions, in `graphql-transport-ws` or `graphql-ws`; the token may come in \
+            `connection_init`",
+        parameters: &[], body: None, answers: &[(101, "A WebSocket", Nothing)], refusals: &[503] },
     Doc { path: "/query", method: POST, id: "query",
         summary: "What the `numerous` package and command line ask for, in GraphQL; a refused operation is answered with 200 \
             and `errors`",

@@ -6,6 +6,7 @@ mod executor;
 mod package;
 mod query;
 mod sdk;
+mod socket;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
