@@ -6,6 +6,7 @@ mod executor;
 mod package;
 mod query;
 mod sdk;
+mod side_by_side;
 mod socket;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
