@@ -47,6 +47,10 @@ use crate::http::{
 const PROTOCOLS: [Protocols; 2] = [Protocols::GraphQLWS, Protocols::SubscriptionsTransportWS];
 /// The largest message of a client: a query and its variables.
 const LARGEST_MESSAGE: usize = 128 << 10;
+/// How much of a connection is read at once. A client says little: the library would take 128 KiB for each.
+const READ_AT_ONCE: usize = 4 << 10;
+/// How much is gathered before it is written.
+const WRITE_AT_ONCE: usize = 16 << 10;
 /// How many subscriptions one connection may have at once.
 const MOST_SUBSCRIPTIONS: usize = 8;
 /// How long a client may take to introduce itself.
@@ -82,6 +86,8 @@ pub async fn open(call: &mut Call) -> Result<Response, Problem> {
     let upgrade = upgrade
         .max_message_size(LARGEST_MESSAGE)
         .max_frame_size(LARGEST_MESSAGE)
+        .read_buffer_size(READ_AT_ONCE)
+        .write_buffer_size(WRITE_AT_ONCE)
         .protocols(PROTOCOLS.map(|protocol| protocol.sec_websocket_protocol()));
     let chosen = upgrade.selected_protocol().and_then(|chosen| chosen.to_str().ok());
     let Some(protocol) = chosen.and_then(|chosen| chosen.parse().ok()) else {
