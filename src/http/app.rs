@@ -13,6 +13,9 @@ use crate::engine::Engine;
 /// How many requests may hold lists of whole instances at a time: each takes the memory of several.
 const LARGE_LISTS: usize = 4;
 
+/// How many WebSockets may be open that have not said yet who they are: apart from streams, which others need.
+const MOST_STRANGERS: usize = 64;
+
 /// The HTTP side of a daemon: its engine, its settings, and what its requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
@@ -23,6 +26,7 @@ struct Shared {
     metrics: Metrics,
     document: Served,
     streams: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     lists: Arc<Semaphore>,
     closing: AtomicBool,
     closed: Notify,
@@ -39,6 +43,7 @@ impl App {
             metrics,
             document: Served::default(),
             streams,
+            strangers: Arc::new(Semaphore::new(MOST_STRANGERS)),
             lists: Arc::new(Semaphore::new(LARGE_LISTS)),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
@@ -72,6 +77,11 @@ impl App {
     pub(super) async fn list_turn(&self) -> Option<OwnedSemaphorePermit> {
         // Nobody closes it.
         Arc::clone(&self.0.lists).acquire_owned().await.ok()
+    }
+
+    /// A place for one more connection that has not said yet who it is; None when all are taken.
+    pub(super) fn stranger_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.strangers).try_acquire_owned().ok()
     }
 
     /// Ends long polls and streams: the server goes away.

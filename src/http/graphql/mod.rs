@@ -58,6 +58,7 @@ pub async fn query(call: &mut Call) -> Result<Response, Problem> {
         Ok(request) => PLATFORM.execute(request.data(Caller::of_call(call))).await,
         Err(refused) => async_graphql::Response::from_errors(vec![*refused]),
     };
-    let body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(reply::fresh(StatusCode::OK, Media::Json, [body, b"\n".to_vec()].concat()))
+    let mut body = serde_json::to_vec(&answer).map_err(|error| Problem::internal(error.to_string()))?;
+    body.push(b'\n');
+    Ok(reply::fresh(StatusCode::OK, Media::Json, body))
 }

@@ -79,14 +79,16 @@ pub fn operation(body: Body<'_>) -> Result<Request, Box<ServerError>> {
 /// What is wrong with it.
 pub fn subscription(mut request: Request) -> Result<Request, Box<ServerError>> {
     let document = document(&request.query)?;
-    let operation = match &document.operations {
-        DocumentOperations::Single(operation) => Some(operation),
-        DocumentOperations::Multiple(operations) => {
-            request.operation_name.as_deref().and_then(|name| operations.get(name))
+    // Each of them, whichever is meant: the parser keeps one that has a name among several.
+    for (_, operation) in document.operations.iter() {
+        if operation.node.ty != OperationType::Subscription {
+            return Err(refusal("send queries and mutations by POST: a WebSocket is for subscriptions"));
         }
-    };
-    if operation.is_some_and(|operation| operation.node.ty != OperationType::Subscription) {
-        return Err(refusal("send queries and mutations by POST: a WebSocket is for subscriptions"));
+        // As GraphQL has it (§5.2.3.1). Here a fragment is none either.
+        let fields = &operation.node.selection_set.node.items;
+        if !matches!(fields.as_slice(), [field] if matches!(field.node, Selection::Field(_))) {
+            return Err(refusal("a subscription asks for one field"));
+        }
     }
     request.set_parsed_query(document);
     Ok(request)

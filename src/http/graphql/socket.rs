@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::{
     FutureExt, SinkExt, StreamExt,
     future::ready,
-    stream::{BoxStream, once, unfold},
+    stream::{BoxStream, empty, once, unfold},
 };
 use serde_json::Value;
 use tokio::{
@@ -53,6 +53,10 @@ const READ_AT_ONCE: usize = 4 << 10;
 const WRITE_AT_ONCE: usize = 16 << 10;
 /// How many subscriptions one connection may have at once.
 const MOST_SUBSCRIPTIONS: usize = 8;
+/// How many it may have begun at once, with those that were refused.
+const MOST_BEGUN: usize = 32;
+/// How long a write may go on when the server goes away.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a client may take to introduce itself.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 /// How long a reader may take nothing of what is sent.
@@ -70,14 +74,14 @@ pub async fn open(call: &mut Call) -> Result<Response, Problem> {
     call.query(&[])?;
     origin::check_reader(call.app.settings(), call.headers())?;
     let is_socket = call.headers().get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let has_tokens = !call.app.settings().tokens.is_empty();
-    let principal = match is_socket && has_tokens && auth::bearer(call.headers()).is_none() {
-        true => None,
-        false => Some(auth::authenticate(&call.app, call.headers())?),
+    let has_token = auth::bearer(call.headers()).is_some();
+    let is_stranger = is_socket && !has_token && !call.app.settings().tokens.is_empty();
+    let principal = match is_stranger {
+        true => Principal::Anyone,
+        false => auth::authenticate(&call.app, call.headers())?,
     };
-    // An attempt may follow its own log: that is asked of the field.
-    if let Some(principal @ (Principal::Anyone | Principal::Token { .. })) = &principal {
-        auth::authorize(&call.app, principal, Scope::Read, None).await?;
+    if !is_stranger {
+        may_read(&call.app, &principal).await?;
     }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut call.parts, &()).await.map_err(|rejection| {
         let what = "this is for WebSockets: send operations by POST, or open a WebSocket for subscriptions";
@@ -94,24 +98,41 @@ pub async fn open(call: &mut Call) -> Result<Response, Problem> {
         let what = "offer graphql-transport-ws or graphql-ws";
         return Err(Problem::unreadable_header("Sec-WebSocket-Protocol", what));
     };
-    let permit = stream::permit(call)?;
+    let place = match is_stranger {
+        true => call
+            .app
+            .stranger_permit()
+            .ok_or_else(|| Problem::new(Kind::TooManyStreams, "too many connections have not said yet who they are"))?,
+        false => stream::permit(call)?,
+    };
     let session = Session {
         app: call.app.clone(),
-        is_known: principal.is_some(),
-        caller: Caller::new(call, principal.unwrap_or(Principal::Anyone)),
+        has_token,
+        is_stranger,
+        caller: Caller::new(call, principal),
         protocol,
-        _permit: permit,
+        state: Arc::new(State { place: Mutex::new(Some(place)), ..State::default() }),
     };
     Ok(upgrade.on_upgrade(|socket| session.serve(socket)))
 }
 
+/// Checks that somebody may subscribe at all. An attempt may follow its own log: that is asked of the field.
+async fn may_read(app: &App, principal: &Principal) -> Result<(), Problem> {
+    match principal {
+        Principal::Attempt(_) => Ok(()),
+        Principal::Anyone | Principal::Token { .. } => auth::authorize(app, principal, Scope::Read, None).await,
+    }
+}
+
 struct Session {
     app: App,
-    /// Whether the header said who it is; else the first message has to.
-    is_known: bool,
+    /// Whether a token came in the header; else the first message may bring one.
+    has_token: bool,
+    /// Whether it has to.
+    is_stranger: bool,
     caller: Caller,
     protocol: Protocols,
-    _permit: OwnedSemaphorePermit,
+    state: Arc<State>,
 }
 
 /// What a connection has come to.
@@ -123,16 +144,22 @@ struct State {
     is_refused: AtomicBool,
     /// Something came since this was last asked.
     is_heard: AtomicBool,
+    /// More was begun at once than anybody needs.
+    is_flooded: AtomicBool,
+    /// Held to the end of the connection: a stranger's place, then one of a stream.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Session {
     /// Serves a connection until either side ends it.
     async fn serve(self, socket: WebSocket) {
-        let state = Arc::new(State::default());
+        let state = Arc::clone(&self.state);
         let (mut sink, messages) = socket.split();
-        let listener = Arc::clone(&state);
+        let (listener, judge) = (Arc::clone(&state), Arc::clone(&state));
         let words = messages
-            .take_while(|message| ready(!matches!(message, Err(_) | Ok(Message::Close(_)))))
+            .take_while(move |message| {
+                ready(!judge.is_flooded.load(Relaxed) && !matches!(message, Err(_) | Ok(Message::Close(_))))
+            })
             .filter_map(move |message| {
                 listener.is_heard.store(true, Relaxed);
                 ready(match message {
@@ -142,10 +169,14 @@ impl Session {
                     Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_)) | Err(_) => None,
                 })
             });
-        let subscriptions = Subscriptions(Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS)));
+        let subscriptions = Subscriptions {
+            places: Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS)),
+            begun: Arc::new(Semaphore::new(MOST_BEGUN)),
+            state: Arc::clone(&state),
+        };
         let (app, protocol, door) = (self.app.clone(), self.protocol, Arc::clone(&state));
         let introduced = move |payload: Value| async move {
-            let caller = self.introduce(&payload);
+            let caller = self.introduce(&payload).await;
             door.is_refused.store(caller.is_err(), Relaxed);
             door.is_known.store(true, Relaxed);
             let mut data = Data::default();
@@ -160,13 +191,16 @@ impl Session {
         let word = |said: Option<WsMessage>| match said {
             Some(WsMessage::Text(text)) => Message::Text(text.into()),
             Some(WsMessage::Close(code, reason)) => close(&state, code, &reason),
+            None if state.is_flooded.load(Relaxed) => close(&state, 4429, "too many operations at once"),
             // The client has gone, or goes.
             None => Message::Close(None),
         };
         loop {
             let first = tokio::select! {
-                said = conversation.next() => word(said),
+                biased;
                 () = app.closing() => close(&state, 1001, "the server goes away"),
+                // Before the beat, so that what came while we wrote is heard first.
+                said = conversation.next() => word(said),
                 () = sleep_until(begun + INTRODUCTION), if !state.is_known.load(Relaxed) => {
                     close(&state, 4408, "connection_init did not come in time")
                 }
@@ -189,23 +223,37 @@ impl Session {
             let leaves = batch.pop_if(|last| matches!(last, Message::Close(None))).is_some();
             let written = async {
                 for message in batch {
-                    sink.feed(message).await?;
+                    timeout(BLOCKED, sink.feed(message)).await.ok()?.ok()?;
                 }
                 // What answers its own close is written by this too.
-                if leaves { sink.close().await } else { sink.flush().await }
+                let end = async { if leaves { sink.close().await } else { sink.flush().await } };
+                timeout(BLOCKED, end).await.ok()?.ok()
             };
-            if !matches!(timeout(BLOCKED, written).await, Ok(Ok(()))) || is_last {
+            let gone = async {
+                app.closing().await;
+                sleep(LAST_WORDS).await;
+            };
+            let written = tokio::select! {
+                written = written => written,
+                () = gone => None,
+            };
+            if written.is_none() || is_last {
                 return;
             }
         }
     }
 
     /// Who the client is, by its header, else by its first message.
-    fn introduce(self, payload: &Value) -> async_graphql::Result<Caller> {
-        if self.is_known {
+    async fn introduce(self, payload: &Value) -> async_graphql::Result<Caller> {
+        if self.has_token {
             return Ok(self.caller);
         }
         let principal = auth::identify(&self.app, token_in(payload)).map_err(|problem| problem.line())?;
+        may_read(&self.app, &principal).await.map_err(|problem| problem.line())?;
+        if self.is_stranger {
+            let place = self.app.stream_permit().ok_or("as many streams are open as limits.streams allows")?;
+            *self.state.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        }
         Ok(self.caller.known_as(principal))
     }
 }
@@ -236,7 +284,12 @@ fn close(state: &State, code: u16, reason: &str) -> Message {
 
 /// What subscriptions are carried out by: within the bounds of every request, and so many at once.
 #[derive(Clone)]
-struct Subscriptions(Arc<Semaphore>);
+struct Subscriptions {
+    places: Arc<Semaphore>,
+    /// Of all that the library keeps, those that were refused too.
+    begun: Arc<Semaphore>,
+    state: Arc<State>,
+}
 
 impl Executor for Subscriptions {
     async fn execute(&self, request: Request) -> Answer {
@@ -245,7 +298,11 @@ impl Executor for Subscriptions {
 
     fn execute_stream(&self, request: Request, data: Option<Arc<Data>>) -> BoxStream<'static, Answer> {
         let refuse = |error: Box<ServerError>| once(ready(Answer::from_errors(vec![*error]))).boxed();
-        let answers = match (request::subscription(request), Arc::clone(&self.0).try_acquire_owned()) {
+        let Ok(begun) = Arc::clone(&self.begun).try_acquire_owned() else {
+            self.state.is_flooded.store(true, Relaxed);
+            return empty().boxed();
+        };
+        let answers = match (request::subscription(request), Arc::clone(&self.places).try_acquire_owned()) {
             (Err(refused), _) => refuse(refused),
             (Ok(_), Err(_)) => refuse(request::refusal(&format!(
                 "a connection has at most {MOST_SUBSCRIPTIONS} subscriptions at once"
@@ -255,11 +312,11 @@ impl Executor for Subscriptions {
                 answers.inspect(move |_| _ = &place).boxed()
             }
         };
-        unfold((answers, false), |(mut answers, has_failed)| async move {
+        unfold((answers, begun, false), |(mut answers, begun, has_failed)| async move {
             match answers.next().await {
                 Some(answer) => {
                     let has_failed = answer.is_err();
-                    Some((answer, (answers, has_failed)))
+                    Some((answer, (answers, begun, has_failed)))
                 }
                 None => {
                     if has_failed {

@@ -159,10 +159,10 @@ impl TaskWorkload {
         Ok(match &error.kind {
             ErrorKind::Exit { exit_code } => Some(*exit_code),
             ErrorKind::Signal { signal, .. } => Some(128 + signal),
-            // The program ended well, and something else of it did not.
-            ErrorKind::Handler { .. } | ErrorKind::Output { .. } => Some(1),
-            // The error tells nothing of how the program took it.
-            ErrorKind::Timeout { .. } => {
+            // The program ended well, and its output was none.
+            ErrorKind::Output { .. } => Some(1),
+            // A timeout, or a verdict of its own: the error tells nothing of how the program ended.
+            ErrorKind::Timeout { .. } | ErrorKind::Handler { .. } => {
                 let attempts = caller.engine().attempts(InstanceKey::Id(self.0.id)).await;
                 let attempts = attempts.map_err(|error| caller.refuse(error))?;
                 let end = attempts.into_iter().next_back().and_then(|attempt| attempt.end);

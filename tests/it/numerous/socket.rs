@@ -228,6 +228,10 @@ async fn what_is_wrong_with_a_subscription_is_told_and_the_connection_goes_on() 
         (SUBSCRIPTION, unknown, "task instance not found"),
         (SUBSCRIPTION, json!({}), "id"),
         ("{ __typename }", json!({}), "send queries and mutations by POST"),
+        ("query Q { __typename }", json!({}), "by POST"),
+        ("mutation M { taskStop(taskInstanceID: \"1\") { taskInstanceID } }", json!({}), "by POST"),
+        ("subscription { a: __typename b: __typename }", json!({}), "one field"),
+        ("subscription { ...F } fragment F on Subscription { __typename }", json!({}), "one field"),
         ("mutation { taskStop(taskInstanceID: \"1\") { taskInstanceID } }", json!({}), "by POST"),
         (&format!("subscription {{ {aliases} }}"), json!({}), "17 aliases"),
         ("subscription {", json!({}), ""),
@@ -251,7 +255,7 @@ async fn a_socket_needs_a_token_and_no_foreign_page() {
         let hash: String = Sha256::digest(format!("tw_{name}")).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("[[tokens]]\nname = \"{name}\"\nsha256 = \"{hash}\"\nscopes = [{scopes}]\n")
     };
-    let config = LINES.to_owned() + &token("reader", "\"read\"");
+    let config = LINES.to_owned() + &token("reader", "\"read\"") + &token("nothing", "");
     let server = TestServer::with(&config, &[]).await;
     let offer = Some("graphql-transport-ws");
     let refused = async |headers: &[(&'static str, &str)]| Socket::open(&server, offer, headers).await.err();
@@ -265,7 +269,13 @@ async fn a_socket_needs_a_token_and_no_foreign_page() {
     let (mut socket, _) = Socket::open(&server, offer, &[]).await.unwrap();
     socket.subscribe("subscribe", "1", SUBSCRIPTION, json!({"id": "1", "tail": null, "follow": false})).await;
     assert_eq!(socket.hear().await, 4401);
-    for payload in [json!(null), json!({"Authorization": "Bearer wrong"}), json!({"token": "tw_reader"})] {
+    assert_eq!(refused(&[("authorization", "Bearer tw_nothing")]).await, Some((403, "/problems/forbidden".to_owned())));
+    for payload in [
+        json!(null),
+        json!({"Authorization": "Bearer wrong"}),
+        json!({"Authorization": "Bearer tw_nothing"}),
+        json!({"token": "tw_reader"}),
+    ] {
         let (mut socket, _) = Socket::open(&server, offer, &[]).await.unwrap();
         socket.say(json!({"type": "connection_init", "payload": payload})).await;
         assert_eq!(socket.hear().await, 4403, "{payload}");
@@ -281,6 +291,33 @@ async fn a_socket_needs_a_token_and_no_foreign_page() {
         socket.say(json!({"type": "connection_init", "payload": payload})).await;
         assert_eq!(socket.hear().await, json!({"type": "connection_ack"}), "{payload}");
     }
+}
+
+#[tokio::test]
+async fn connections_and_what_they_begin_are_bounded() {
+    let server = TestServer::with(&format!("[limits]\nstreams = 1\n{LINES}"), &[]).await;
+    let id = waiting(&server).await;
+    let mut socket = Socket::introduced(&server, "graphql-transport-ws").await;
+    let refused = Socket::open(&server, Some("graphql-ws"), &[]).await.err().expect("a refusal");
+    assert_eq!(refused, (503, "/problems/too-many-streams".to_owned()), "as long as the first is open");
+    for n in 0..200 {
+        let start = json!({"id": n.to_string(), "type": "subscribe", "payload": {"query": "{ __typename }"}});
+        if socket.0.feed(Message::text(start.to_string())).await.is_err() {
+            break;
+        }
+    }
+    // It may have been cut before all was written.
+    let _ = socket.0.flush().await;
+    let code = loop {
+        let message = socket.hear().await;
+        if message.is_number() {
+            break message;
+        }
+    };
+    assert_eq!(code, 4429);
+    crate::support::wait_for("room for another", async || Socket::open(&server, Some("graphql-ws"), &[]).await.ok())
+        .await;
+    assert_eq!(server.get(&id).await["status"], "running");
 }
 
 #[tokio::test]
