@@ -1,6 +1,7 @@
 //! The ledger when the store fails: each kind of failure, and what callers are told.
 
 use std::{
+    num::NonZeroU32,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -310,6 +311,61 @@ async fn a_change_that_cannot_be_read_is_told_as_lost() {
     bench.done(number).await;
     let changes = watch.read(9).expect("it goes on");
     assert!(changes.iter().all(|change| change.summary.number == number) && !changes.is_empty());
+    bench.close().await;
+}
+
+/// A commit is shown while the next one is written, and what is read from the store for it may be the next one's already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_the_next_commit_overtakes_is_told_once() {
+    let bench = Bench::with(Settings { local_slots: NonZeroU32::MIN, ..Settings::default() }).await;
+    let first = bench.start("waits").await.expect("it starts");
+    wait_for("the only slot to be taken", async || (bench.status(first).await == Status::Running).then_some(())).await;
+    let inputs = Json::parse(&format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20))).expect("JSON");
+    let large = StartRequest { task: "waits".to_owned(), inputs, options: StartOptions::default() };
+    let second = InstanceKey::Number(bench.start("waits").await.expect("it waits"));
+    // Enough that the second one's image is forgotten.
+    for _ in 0..12 {
+        bench.engine.start(large.clone(), None).await.expect("it waits");
+    }
+    let mut watch = bench.engine.follow();
+
+    bench.store.hold();
+    let (before, gets) = (bench.store.commits(), bench.store.gets());
+    let stopping = bench.engine.clone();
+    let stopped = tokio::spawn(async move { stopping.stop(InstanceKey::Number(first), stop()).await });
+    let asked = async |n: usize| {
+        wait_for("a commit", async || (bench.store.commits() >= before + n).then_some(())).await;
+    };
+    asked(1).await;
+    bench.store.release_one();
+    // The first one's end, by which the second one gets its slot. Before that lands its stop stands in line.
+    asked(2).await;
+    let engine = bench.engine.clone();
+    let mut second_stop = Box::pin(async move { engine.stop(second, stop()).await });
+    wait_for("the second one to be found", async || {
+        assert!(poll!(second_stop.as_mut()).is_pending());
+        (bench.store.gets() > gets).then_some(())
+    })
+    .await;
+    assert!(poll!(second_stop.as_mut()).is_pending());
+    bench.store.read_after_next_commit(true);
+    bench.store.release_one();
+    asked(3).await;
+    bench.store.release();
+    second_stop.await.expect("it is stopped");
+    bench.store.read_after_next_commit(false);
+    stopped.await.expect("no panic").expect("it is stopped");
+
+    let end = bench.engine.wait_done(second, Duration::from_secs(10)).await.expect("it exists");
+    assert_eq!((end.status(), end.attempt), (Status::Cancelled, 1), "it ran before it was stopped");
+    let mut versions = Vec::new();
+    wait_for("its end in the feed", async || {
+        let changes = watch.read(100).expect("nothing is lost");
+        versions.extend(changes.iter().filter(|change| change.summary.number == end.number).map(|c| c.summary.version));
+        versions.contains(&end.version).then_some(())
+    })
+    .await;
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
     bench.close().await;
 }
 

@@ -15,6 +15,15 @@ pub trait Decorator: Send + Sync + 'static {
     /// Commits to `inner`, or does what it is there for.
     fn commit<'a>(&'a self, inner: &'a dyn Store, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;
 
+    /// Reads instances from `inner`.
+    fn get<'a>(
+        &'a self,
+        inner: &'a dyn Store,
+        keys: &'a [InstanceKey],
+    ) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
+        inner.get(keys)
+    }
+
     /// Asked before each read that clients may wait for: an error is its answer.
     fn before_read(&self) -> Result<(), StoreError> {
         Ok(())
@@ -49,7 +58,7 @@ impl<D: Decorator> Store for Decorated<D> {
     fn get<'a>(&'a self, keys: &'a [InstanceKey]) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
         Box::pin(async move {
             self.before_read()?;
-            self.inner.get(keys).await
+            self.decorator.get(&*self.inner, keys).await
         })
     }
 

@@ -9,8 +9,11 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use taskwright::store::{Batch, CommitError, Committed, Store, StoreError};
-use tokio::sync::Semaphore;
+use taskwright::{
+    domain::{Instance, InstanceKey},
+    store::{Batch, CommitError, Committed, Store, StoreError},
+};
+use tokio::sync::{Semaphore, watch};
 
 use crate::support::decorated::{Decorated, Decorator};
 
@@ -37,6 +40,9 @@ pub struct Faults {
     gate: Semaphore,
     held: AtomicBool,
     commits: AtomicUsize,
+    landed: watch::Sender<usize>,
+    gets: AtomicUsize,
+    gets_wait: AtomicBool,
 }
 
 impl FaultyStore {
@@ -49,6 +55,9 @@ impl FaultyStore {
             gate: Semaphore::new(0),
             held: AtomicBool::new(false),
             commits: AtomicUsize::new(0),
+            landed: watch::Sender::new(0),
+            gets: AtomicUsize::new(0),
+            gets_wait: AtomicBool::new(false),
         };
         Decorated::new(inner, faults)
     }
@@ -91,6 +100,16 @@ impl Faults {
         self.gate.add_permits(1);
     }
 
+    /// Instances are read only when another commit has landed, until this is called with false.
+    pub fn read_after_next_commit(&self, wait: bool) {
+        self.gets_wait.store(wait, Ordering::SeqCst);
+    }
+
+    /// How many reads of instances were answered.
+    pub fn gets(&self) -> usize {
+        self.gets.load(Ordering::SeqCst)
+    }
+
     /// How many commits were asked for.
     pub fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst)
@@ -114,7 +133,11 @@ impl Decorator for Faults {
             }
             let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match fault {
-                None => inner.commit(batch).await,
+                None => {
+                    let committed = inner.commit(batch).await?;
+                    self.landed.send_modify(|landed| *landed += 1);
+                    Ok(committed)
+                }
                 Some(Fault::NotCommitted) => Err(CommitError::NotCommitted("busy on demand".into())),
                 Some(Fault::Fatal) => Err(CommitError::Fatal("a sync fails on demand".into())),
                 Some(Fault::UnknownAfterCommit) => {
@@ -122,6 +145,22 @@ impl Decorator for Faults {
                     Err(CommitError::Unknown("the connection dies on demand".into()))
                 }
             }
+        })
+    }
+
+    fn get<'a>(
+        &'a self,
+        inner: &'a dyn Store,
+        keys: &'a [InstanceKey],
+    ) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
+        Box::pin(async move {
+            if self.gets_wait.load(Ordering::SeqCst) {
+                let mut landed = self.landed.subscribe();
+                landed.changed().await.expect("the sender lives as long as the store");
+            }
+            let read = inner.get(keys).await;
+            self.gets.fetch_add(1, Ordering::SeqCst);
+            read
         })
     }
 
