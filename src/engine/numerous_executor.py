@@ -5,6 +5,7 @@ TASKWRIGHT_OUTPUT_FILE as `{"result": …}`, beside what it has set with set_out
 """
 
 import asyncio
+import importlib.machinery
 import importlib.util
 import inspect
 import json
@@ -38,9 +39,11 @@ def tasks_of(path):
     sys.path[0] = folder
     sys.argv = [path]
     module_name = os.path.splitext(file)[0]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or not os.path.isfile(path):
+    if not os.path.isfile(path):
         fail(f"there is no Python file {path!r} in {os.getcwd()}")
+    # Named, for a file may have another suffix than `.py`, or none.
+    loader = importlib.machinery.SourceFileLoader(module_name, os.path.join(folder, file))
+    spec = importlib.util.spec_from_loader(module_name, loader)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)

@@ -132,6 +132,14 @@ async fn executor_takes_the_python_beside_it() {
 }
 
 #[tokio::test]
+async fn executor_takes_a_file_of_any_name() {
+    let server = daemon_with("[[tasks]]\nname = \"add\"\ncommand = \"numerous-executor add-script\"\n").await;
+    fs::rename(server.folder().join("app.py"), server.folder().join("add-script")).expect("it can be renamed");
+    let done = run(&server, "add", json!({"a": 1})).await;
+    assert_eq!(done["result"], 2, "{done}");
+}
+
+#[tokio::test]
 async fn executor_reads_inputs_of_any_size() {
     let task = |name: &str, options: &str| {
         format!("[[tasks]]\nname = \"{name}\"\ncommand = \"numerous-executor app.py\"\n{options}\n")
