@@ -5,6 +5,7 @@ mod docs;
 mod executor;
 mod package;
 mod query;
+mod query_bounds;
 mod sdk;
 mod side_by_side;
 mod socket;

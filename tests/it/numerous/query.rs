@@ -1,4 +1,4 @@
-//! `POST /query` itself: every operation, every rule, every bound.
+//! `POST /query` itself: every operation and every rule.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -6,20 +6,20 @@ use sha2::{Digest, Sha256};
 use super::{ask, ask_as, base64, instance, refusal};
 use crate::support::{server::TestServer, wait_for};
 
-const START: &str =
+pub const START: &str =
     "mutation CLITaskStart($input: TaskStartInput!) { taskStart(input: $input) { id task { id command } } }";
 const LIST: &str = "query($organizationSlug: String!, $deployID: ID!, $taskID: ID!) { taskInstances(organizationSlug: \
     $organizationSlug, deployID: $deployID, taskID: $taskID) { id input output } }";
-const STOP: &str = "mutation($id: ID!) { taskStop(taskInstanceID: $id) { taskInstanceID } }";
+pub const STOP: &str = "mutation($id: ID!) { taskStop(taskInstanceID: $id) { taskInstanceID } }";
 const PROGRESS: &str = "mutation($id: ID!, $value: Float, $message: String) { taskInstanceUpdateProgress(taskInstanceID: \
     $id, value: $value, message: $message) { id progress { value message } } }";
-const OUTPUT: &str =
+pub const OUTPUT: &str =
     "mutation($id: ID!, $value: String!) { taskInstanceSetOutput(taskInstanceID: $id, value: $value) { id output } }";
 const APP: &str = "query CLIGetTasks($orgSlug: String!, $appSlug: String!) { app(organizationSlug: $orgSlug, appSlug: \
     $appSlug) { id defaultDeployment { id current { appVersion { tasks { id command } } } } } }";
 
 /// Commands for each way to end.
-const COMMANDS: &str = r#"
+pub const COMMANDS: &str = r#"
 [[tasks]]
 name = "raw"
 command = ["sh", "-c", "printf %s \"$TASK_DATA_INPUT\" | base64 -d; echo; printf %s \"$TASKWRIGHT_TOKEN\" >token; exec sleep 600"]
@@ -48,12 +48,12 @@ name = "no program"
 command = ["there-is-no-such-program"]
 "#;
 
-async fn start(server: &TestServer, task: &str, input: Option<&str>) -> Value {
+pub async fn start(server: &TestServer, task: &str, input: Option<&str>) -> Value {
     let input = json!({"organizationSlug": "o", "deployID": "d", "taskName": task, "input": input});
     ask(server, START, json!({ "input": input })).await
 }
 
-async fn started(server: &TestServer, task: &str, input: Option<&str>) -> String {
+pub async fn started(server: &TestServer, task: &str, input: Option<&str>) -> String {
     let answer = start(server, task, input).await;
     answer["data"]["taskStart"]["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
@@ -403,107 +403,4 @@ async fn while_there_are_no_tokens_any_is_taken() {
     let server = TestServer::start().await;
     let answer = ask_as(&server, Some("whatever"), "{ __typename }", json!({})).await;
     assert_eq!(answer, json!({"data": {"__typename": "Query"}}));
-}
-
-#[tokio::test]
-async fn the_limits_are_those_of_the_other_door() {
-    let server =
-        TestServer::with_config(&format!("[limits]\nbody = \"300 KiB\"\noutput = \"1 KiB\"\npending = 1\n{COMMANDS}"))
-            .await;
-    let answer = start(&server, "raw", Some(&base64(&"x".repeat(96_000)))).await;
-    assert!(refusal(&answer).contains("at most 96000 fit the environment"), "{answer}");
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "invalid-inputs");
-    let answer = start(&server, "raw", Some(&base64(&"x".repeat(301 << 10)))).await;
-    assert!(refusal(&answer).contains("limits.body allows 307200"), "{answer}");
-    let answer = start(&server, "sleep", Some(&base64("{\"seconds\": \"x\"}"))).await;
-    assert!(refusal(&answer).contains("/seconds"), "{answer}");
-    let id = started(&server, "raw", None).await;
-    server.wait_running(&id).await;
-    let answer =
-        ask(&server, OUTPUT, json!({"id": id, "value": base64(&format!("{{\"a\":\"{}\"}}", "x".repeat(1100)))})).await;
-    assert!(refusal(&answer).contains("limits.output allows 1024"), "{answer}");
-    // Only one may wait.
-    let later = server.client().post(server.url("/v1/definitions/exit/instances?delay=1h")).json(&json!({}));
-    assert_eq!(later.send().await.unwrap().status(), 201);
-    let full = start(&server, "exit", None).await;
-    assert!(refusal(&full).starts_with("the queue is full"), "{full}");
-    assert_eq!(full["errors"][0]["extensions"]["code"], "queue-full");
-    ask(&server, STOP, json!({ "id": id })).await;
-}
-
-#[tokio::test]
-async fn what_is_no_request_is_refused_as_on_every_route() {
-    let server = TestServer::start().await;
-    let send = async |kind: &str, body: String| {
-        let request = server.client().post(server.url("/query")).header("content-type", kind).body(body);
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
-    };
-    let (status, problem) = send("application/json", "{".into()).await;
-    assert_eq!((status, &problem["type"]), (400, &json!("/problems/malformed-request")));
-    assert_eq!(send("text/plain", "{}".into()).await.0, 415);
-    assert_eq!(send("application/graphql", "{ a }".into()).await.0, 415);
-    assert_eq!(send("application/json", " ".repeat(2 << 20)).await.0, 413);
-    assert_eq!(server.client().get(server.url("/query")).send().await.unwrap().status(), 400, "no WebSocket");
-    for (body, said) in [
-        ("{}", "must have `query`"),
-        ("[{\"query\":\"{ __typename }\"}]", "send one operation a request"),
-        ("{\"query\":\"{ __typename }\",\"variables\":[]}", "`variables` is an object"),
-    ] {
-        let (status, problem) = send("application/json", body.to_owned()).await;
-        assert_eq!((status, &problem["type"]), (422, &json!("/problems/invalid-request")));
-        assert!(problem["errors"][0]["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{problem}");
-    }
-    for (body, said) in [
-        (json!({"query": "{"}).to_string(), "expected"),
-        (json!({"query": "{ nothing }"}).to_string(), "Unknown field \"nothing\""),
-    ] {
-        let (status, answer) = send("application/json", body).await;
-        assert_eq!(status, 200);
-        assert!(refusal(&answer).contains(said), "{answer}");
-    }
-}
-
-/// What the usual tools ask to learn a schema.
-const INTROSPECTION: &str = "query IntrospectionQuery { __schema { queryType { name } mutationType { name } \
-    types { ...FullType } directives { name locations args { ...InputValue } } } } \
-    fragment FullType on __Type { kind name description fields(includeDeprecated: true) { name args { ...InputValue } \
-    type { ...TypeRef } isDeprecated } inputFields { ...InputValue } interfaces { ...TypeRef } enumValues { name } \
-    possibleTypes { ...TypeRef } } fragment InputValue on __InputValue { name type { ...TypeRef } defaultValue } \
-    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-    ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
-
-#[tokio::test]
-async fn a_query_is_bounded_and_the_schema_can_be_asked_for() {
-    let server = TestServer::start().await;
-    let known = ask(&server, INTROSPECTION, json!({})).await;
-    assert_eq!(known.get("errors"), None, "{}", known["errors"]);
-    assert_eq!(known["data"]["__schema"]["queryType"]["name"], "Query");
-    let list = "taskInstances(organizationSlug: \"o\", deployID: \"d\", taskID: \"sleep\") { id }";
-    let lists = |n: usize| (0..n).map(|n| format!("l{n}: {list} ")).collect::<String>();
-    assert_eq!(ask(&server, &format!("{{ {} }}", lists(4)), json!({})).await.get("errors"), None);
-    let deep = "{ __schema { types { fields { type { ofType { ofType { ofType { ofType { ofType { ofType { ofType { ofType \
-        { ofType { ofType { ofType { ofType { name } } } } } } } } } } } } } } } }";
-    let doubled = "{ ...A ...A } fragment A on Query { ...B ...B } fragment B on Query { ...C ...C } fragment C on Query { \
-        ...D ...D } fragment D on Query { ...E ...E } fragment E on Query { a: __typename b: __typename c: __typename \
-        d: __typename e: __typename f: __typename g: __typename h: __typename i: __typename j: __typename k: __typename \
-        l: __typename m: __typename n: __typename o: __typename p: __typename }";
-    let cycle = "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }";
-    let directives = format!("{{ __typename {} }}", "@include(if: true) ".repeat(9));
-    let starts =
-        (0..17).map(|n| format!("s{n}: taskStop(taskInstanceID: \"1\") {{ taskInstanceID }} ")).collect::<String>();
-    for (what, query) in [
-        ("complex", format!("{{ {} }}", lists(5))),
-        ("deep", deep.to_owned()),
-        ("repeats itself", cycle.to_owned()),
-        ("directives", directives),
-        ("aliases", format!("mutation {{ {starts} }}")),
-        ("brackets", "{a".repeat(30_000)),
-    ] {
-        let answer = ask(&server, &query, json!({})).await;
-        assert!(answer["errors"].is_array() && answer["data"].is_null(), "{what}: {answer}");
-    }
-    let begun = std::time::Instant::now();
-    ask(&server, doubled, json!({})).await;
-    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
 }
