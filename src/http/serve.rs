@@ -19,7 +19,8 @@ const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// Serves `app` on `listener` until `shutdown` resolves.
 ///
 /// Then no connection is accepted any more, long polls answer as things are, streams end, requests that are being
-/// answered get five seconds, and what is left is cut. Whoever wants running tasks to end first drains the engine
+/// answered get five seconds, and what is left is cut. A connection that became a WebSocket is told so too, and is not
+/// waited for: it ends by itself within a second. Whoever wants running tasks to end first drains the engine
 /// before: meanwhile everything is answered as usual.
 pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) {
     let router = router(app.clone());

@@ -22,7 +22,7 @@ pub struct Caller {
     app: App,
     principal: Principal,
     request_id: String,
-    /// Held to the end of the request: all of it has one turn, so that no two wait for each other.
+    /// Held until the operation is carried out: all of it has one turn, so that no two wait for each other.
     turn: OnceCell<Option<OwnedSemaphorePermit>>,
 }
 
