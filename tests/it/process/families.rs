@@ -58,8 +58,14 @@ async fn a_process_outside_the_supervisor_is_seen_to_live() {
         .env("TASKWRIGHT_STORE", &tag)
         .status();
     assert!(status.expect("sh is there").success());
-    wait_for("the orphan lives", || living(&tag).len() == 1).await;
-    signal(living(&tag)[0], "KILL");
+    // Met once: while it executes the next program its environment cannot be read for a moment.
+    let mut orphans = Vec::new();
+    wait_for("the orphan lives", || {
+        orphans = living(&tag);
+        orphans.len() == 1
+    })
+    .await;
+    signal(orphans[0], "KILL");
     wait_for("the orphan is gone", || living(&tag).is_empty()).await;
 }
 
