@@ -1,0 +1,141 @@
+// The one stream of changes that a visible tab reads. It is closed while the tab is hidden (browsers allow six
+// connections to an origin), and taken up again where it was.
+import { connection, heard, isAbort, request, Refused } from './api.js';
+
+/** What happened since the last call: the newest state of each changed instance, by id; or, with `resync`, something
+ * that is not known, so that the reader must fetch anew what it shows.
+ * @typedef {{changed: Map<string, Summary>, resync: boolean}} News */
+
+const FLUSH = 250; // ms: at most four renders a second
+const SILENCE = 40_000; // ms: a heartbeat comes every 15 s
+const MOST = 2_000; // changed instances a flush; beyond it, reading anew is cheaper
+
+/** @type {Set<(news: News) => void>} */
+const listeners = new Set();
+/** The newest line of each instance, not yet parsed. @type {Map<string, string>} */
+let waiting = new Map();
+let resync = false;
+/** @type {number | undefined} */
+let flushing;
+let lastId = '';
+/** @type {AbortController | null} */
+let stream = null;
+/** @type {(() => void) | null} */
+let wake = null;
+
+/** Hears of changes until the returned function is called. @param {(news: News) => void} listener */
+export function subscribe(listener) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+function flush() {
+  flushing = undefined;
+  const news = { changed: new Map(), resync };
+  if (!resync) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
+  waiting = new Map();
+  resync = false;
+  for (const listener of listeners) listener(news);
+}
+
+function schedule() {
+  flushing ??= setTimeout(flush, FLUSH);
+}
+
+function lost() {
+  resync = true;
+  schedule();
+}
+
+/** @param {string} line */
+function take(line) {
+  const head = /^\{"event":"(\w+)","id":"([^"]*)","data":(?:\{"id":"([^"]+)")?/.exec(line);
+  if (!head) return;
+  lastId = head[2];
+  if (head[1] === 'instance' && head[3]) {
+    waiting.delete(head[3]);
+    waiting.set(head[3], line);
+    if (waiting.size > MOST) lost();
+    else schedule();
+  } else if (head[1] === 'resync' || line.includes('"resumed":false')) {
+    lost();
+  }
+}
+
+/** Reads the stream to its end. @param {AbortController} own */
+async function read(own) {
+  const query = lastId && `?after=${encodeURIComponent(lastId)}`;
+  const response = await request(`/v1/events${query}`, { signal: own.signal, headers: { Accept: 'application/x-ndjson' } });
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  /** @type {number | undefined} */
+  let silence;
+  let rest = '';
+  if (connection.peek() === 'away') lost();
+  connection.value = 'live';
+  try {
+    for (;;) {
+      clearTimeout(silence);
+      silence = setTimeout(() => own.abort(), SILENCE);
+      const { done, value } = await reader.read();
+      if (done) return;
+      heard.value = Date.now();
+      const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+      rest = /** @type {string} */ (lines.pop());
+      lines.forEach(take);
+    }
+  } finally {
+    clearTimeout(silence);
+  }
+}
+
+/** @param {number} ms */
+const pause = (ms) =>
+  new Promise((done) => {
+    const timer = setTimeout(done, ms);
+    wake = () => (clearTimeout(timer), done(undefined));
+  });
+
+async function run() {
+  let wait = 500;
+  for (;;) {
+    if (document.hidden) await pause(2 ** 30);
+    if (document.hidden) continue;
+    const own = (stream = new AbortController());
+    const began = Date.now();
+    try {
+      await read(own);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) return;
+      if (error instanceof Refused) {
+        // It is there, but has no stream for us: what is shown is read anew now and then.
+        connection.value = 'polling';
+        lost();
+      } else if (!isAbort(error) || !document.hidden) {
+        connection.value = 'away';
+      }
+    }
+    stream = null;
+    if (document.hidden) continue;
+    if (Date.now() - began > 5_000) wait = 500;
+    await pause(wait * (0.75 + Math.random() / 2));
+    wait = Math.min(wait * 2, 5_000);
+  }
+}
+
+/** Begins to follow; called once. */
+export function startLive() {
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) stream?.abort();
+    wake?.();
+  });
+  addEventListener('online', () => wake?.());
+  // A request had no answer: whether the stream still lives is not worth 40 s of doubt.
+  connection.subscribe((state) => {
+    if (state === 'away') stream?.abort();
+  });
+  void run();
+}
+
+/** Tries at once, rather than when the wait is over. */
+export const tryNow = () => wake?.();
