@@ -22,119 +22,136 @@ let lastId = '';
 let stream = null;
 /** @type {(() => void) | null} */
 let wake = null;
+/** How many readers have a stream of their own in place of this one. */
+let held = 0;
+
+const resting = () => document.hidden || held > 0;
 
 /** Hears of changes until the returned function is called. @param {(news: News) => void} listener */
 export function subscribe(listener) {
-  listeners.add(listener);
-  return () => void listeners.delete(listener);
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+}
+
+/** Closes the stream for a page that reads another one, until the returned function is called. */
+export function hold() {
+    held += 1;
+    stream?.abort();
+    let holds = true;
+    return () => {
+        if (!holds) return;
+        holds = false;
+        held -= 1;
+        wake?.();
+    };
 }
 
 function flush() {
-  flushing = undefined;
-  const news = { changed: new Map(), resync };
-  if (!resync) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
-  waiting = new Map();
-  resync = false;
-  for (const listener of listeners) listener(news);
+    flushing = undefined;
+    const news = { changed: new Map(), resync };
+    if (!resync) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
+    waiting = new Map();
+    resync = false;
+    for (const listener of listeners) listener(news);
 }
 
 function schedule() {
-  flushing ??= setTimeout(flush, FLUSH);
+    flushing ??= setTimeout(flush, FLUSH);
 }
 
 function lost() {
-  resync = true;
-  schedule();
+    resync = true;
+    schedule();
 }
 
 /** @param {string} line */
 function take(line) {
-  const head = /^\{"event":"(\w+)","id":"([^"]*)","data":(?:\{"id":"([^"]+)")?/.exec(line);
-  if (!head) return;
-  lastId = head[2];
-  if (head[1] === 'instance' && head[3]) {
-    waiting.delete(head[3]);
-    waiting.set(head[3], line);
-    if (waiting.size > MOST) lost();
-    else schedule();
-  } else if (head[1] === 'resync' || line.includes('"resumed":false')) {
-    lost();
-  }
+    const head = /^\{"event":"(\w+)","id":"([^"]*)","data":(?:\{"id":"([^"]+)")?/.exec(line);
+    if (!head) return;
+    lastId = head[2];
+    if (head[1] === 'instance' && head[3]) {
+        waiting.delete(head[3]);
+        waiting.set(head[3], line);
+        if (waiting.size > MOST) lost();
+        else schedule();
+    } else if (head[1] === 'resync' || line.includes('"resumed":false')) {
+        lost();
+    }
 }
 
 /** Reads the stream to its end. @param {AbortController} own */
 async function read(own) {
-  const query = lastId && `?after=${encodeURIComponent(lastId)}`;
-  const response = await request(`/v1/events${query}`, { signal: own.signal, headers: { Accept: 'application/x-ndjson' } });
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  const decoder = new TextDecoder();
-  /** @type {number | undefined} */
-  let silence;
-  let rest = '';
-  if (connection.peek() === 'away') lost();
-  connection.value = 'live';
-  try {
-    for (;;) {
-      clearTimeout(silence);
-      silence = setTimeout(() => own.abort(), SILENCE);
-      const { done, value } = await reader.read();
-      if (done) return;
-      heard.value = Date.now();
-      const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-      rest = /** @type {string} */ (lines.pop());
-      lines.forEach(take);
+    const query = lastId && `?after=${encodeURIComponent(lastId)}`;
+    const response = await request(`/v1/events${query}`, { signal: own.signal, headers: { Accept: 'application/x-ndjson' } });
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+    const decoder = new TextDecoder();
+    /** @type {number | undefined} */
+    let silence;
+    let rest = '';
+    if (connection.peek() === 'away') lost();
+    connection.value = 'live';
+    try {
+        for (;;) {
+            clearTimeout(silence);
+            silence = setTimeout(() => own.abort(), SILENCE);
+            const { done, value } = await reader.read();
+            if (done) return;
+            heard.value = Date.now();
+            const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+            rest = /** @type {string} */ (lines.pop());
+            lines.forEach(take);
+        }
+    } finally {
+        clearTimeout(silence);
     }
-  } finally {
-    clearTimeout(silence);
-  }
 }
 
 /** @param {number} ms */
 const pause = (ms) =>
-  new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    wake = () => (clearTimeout(timer), done(undefined));
-  });
+    new Promise((done) => {
+        const timer = setTimeout(done, ms);
+        wake = () => (clearTimeout(timer), done(undefined));
+    });
 
 async function run() {
-  let wait = 500;
-  for (;;) {
-    if (document.hidden) await pause(2 ** 30);
-    if (document.hidden) continue;
-    const own = (stream = new AbortController());
-    const began = Date.now();
-    try {
-      await read(own);
-    } catch (error) {
-      if (error instanceof Refused && error.status === 401) return;
-      if (error instanceof Refused) {
-        // It is there, but has no stream for us: what is shown is read anew now and then.
-        connection.value = 'polling';
-        lost();
-      } else if (!isAbort(error) || !document.hidden) {
-        connection.value = 'away';
-      }
+    let wait = 500;
+    for (;;) {
+        if (document.hidden) await pause(2 ** 30);
+        if (document.hidden) continue;
+        const own = (stream = new AbortController());
+        const began = Date.now();
+        try {
+            await read(own);
+        } catch (error) {
+            if (error instanceof Refused && error.status === 401) return;
+            if (error instanceof Refused) {
+                // It is there, but has no stream for us: what is shown is read anew now and then.
+                connection.value = 'polling';
+                lost();
+            } else if (!isAbort(error) || !resting()) {
+                connection.value = 'away';
+            }
+        }
+        stream = null;
+        if (document.hidden) continue;
+        if (Date.now() - began > 5_000) wait = 500;
+        await pause(wait * (0.75 + Math.random() / 2));
+        wait = Math.min(wait * 2, 5_000);
     }
-    stream = null;
-    if (document.hidden) continue;
-    if (Date.now() - began > 5_000) wait = 500;
-    await pause(wait * (0.75 + Math.random() / 2));
-    wait = Math.min(wait * 2, 5_000);
-  }
 }
 
 /** Begins to follow; called once. */
 export function startLive() {
-  document.addEventListener('visibilitychange', () => {
-    if (document.hidden) stream?.abort();
-    wake?.();
-  });
-  addEventListener('online', () => wake?.());
-  // A request had no answer: whether the stream still lives is not worth 40 s of doubt.
-  connection.subscribe((state) => {
-    if (state === 'away') stream?.abort();
-  });
-  void run();
+    document.addEventListener('visibilitychange', () => {
+        if (document.hidden) stream?.abort();
+        wake?.();
+    });
+    addEventListener('online', () => wake?.());
+    // A request had no answer: whether the stream still lives is not worth 40 s of doubt.
+    connection.subscribe((state) => {
+        if (state === 'away') stream?.abort();
+    });
+    void run();
 }
 
 /** Tries at once, rather than when the wait is over. */
