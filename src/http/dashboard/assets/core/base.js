@@ -6,4 +6,4 @@ export const url = (path) => base + path;
 
 /** Our path of a URL's path, or null if it is not under the prefix. @param {string} pathname */
 export const ownPath = (pathname) =>
-  pathname === base ? '/' : pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : null;
+    pathname === base ? '/' : pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : null;

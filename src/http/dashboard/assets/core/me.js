@@ -7,7 +7,7 @@ export const system = signal(/** @type {SystemInfo | null} */ (null));
 
 /** Asks again. */
 export async function loadSystem() {
-  system.value = (await get('/v1/system')).json;
+    system.value = (await get('/v1/system')).json;
 }
 
 /** Whether our token has the scope; false until that is known. @param {Scope} scope */

@@ -11,42 +11,42 @@ const APART = 1000; // ms between two reads that nobody asked for
  * `wants` says of each piece of news whether to read again; after a lost place in the stream it is always read.
  * @param {string | null} path @param {(news: import('./live.js').News) => boolean} [wants] @returns {Resource} */
 export function useResource(path, wants) {
-  const [state, setState] = useState(/** @type {{path: string | null, answer: any, error: any}} */ ({ path: null, answer: null, error: null }));
-  const asked = useRef(/** @type {AbortController | null} */ (null));
-  const last = useRef(0);
+    const [state, setState] = useState(/** @type {{path: string | null, answer: any, error: any}} */ ({ path: null, answer: null, error: null }));
+    const asked = useRef(/** @type {AbortController | null} */ (null));
+    const last = useRef(0);
 
-  const load = useCallback(async () => {
-    if (path === null) return;
-    asked.current?.abort();
-    const own = (asked.current = new AbortController());
-    last.current = Date.now();
-    try {
-      const answer = await get(path, { signal: own.signal });
-      setState({ path, answer, error: null });
-    } catch (error) {
-      if (!isAbort(error)) setState((before) => ({ path, answer: before.path === path ? before.answer : null, error }));
-    }
-  }, [path]);
+    const load = useCallback(async () => {
+        if (path === null) return;
+        asked.current?.abort();
+        const own = (asked.current = new AbortController());
+        last.current = Date.now();
+        try {
+            const answer = await get(path, { signal: own.signal });
+            setState({ path, answer, error: null });
+        } catch (error) {
+            if (!isAbort(error)) setState((before) => ({ path, answer: before.path === path ? before.answer : null, error }));
+        }
+    }, [path]);
 
-  const wanted = useRef(wants);
-  wanted.current = wants;
-  useEffect(() => {
-    void load();
-    /** @type {number | undefined} */
-    let timer;
-    const leave = subscribe((news) => {
-      if (!news.resync && !wanted.current?.(news)) return;
-      timer ??= setTimeout(() => {
-        timer = undefined;
+    const wanted = useRef(wants);
+    wanted.current = wants;
+    useEffect(() => {
         void load();
-      }, Math.max(0, last.current + APART - Date.now()));
-    });
-    return () => {
-      leave();
-      clearTimeout(timer);
-      asked.current?.abort();
-    };
-  }, [load]);
+        /** @type {number | undefined} */
+        let timer;
+        const leave = subscribe((news) => {
+            if (!news.resync && !wanted.current?.(news)) return;
+            timer ??= setTimeout(() => {
+                timer = undefined;
+                void load();
+            }, Math.max(0, last.current + APART - Date.now()));
+        });
+        return () => {
+            leave();
+            clearTimeout(timer);
+            asked.current?.abort();
+        };
+    }, [load]);
 
-  return { answer: state.answer, error: state.path === path ? state.error : null, reload: load };
+    return { answer: state.answer, error: state.path === path ? state.error : null, reload: load };
 }
