@@ -101,6 +101,8 @@ function read(root, text, pointer, name, required, depth) {
         for (const one of wanted) if (!properties.some(([key]) => key === one)) properties.push([one, '{}']);
         if (properties.length) {
             field.kind = 'object';
+            // The server tells them by their names' order; what has to be typed stands first.
+            properties.sort(([a], [b]) => Number(wanted.has(b)) - Number(wanted.has(a)));
             field.fields = properties.map(([key, one]) => read(root, one, `${pointer}/${escaped(key)}`, key, wanted.has(key), depth + 1));
         }
     }
@@ -133,15 +135,14 @@ function hintsOf(schema) {
     const [least, most] = [schema.get('minimum'), schema.get('maximum')];
     /** @type {[string, string][]} */
     const others = [
-        ['exclusiveMinimum', 'more than'], ['exclusiveMaximum', 'less than'], ['multipleOf', 'a multiple of'],
-        ['minItems', 'at least this many:'], ['maxItems', 'at most this many:'],
-        ['minLength', 'at least this many characters:'], ['maxLength', 'at most this many characters:'],
+        ['exclusiveMinimum', 'more than %'], ['exclusiveMaximum', 'less than %'], ['multipleOf', 'a multiple of %'],
+        ['minItems', '% or more'], ['maxItems', 'at most %'], ['minLength', '% or more characters'], ['maxLength', 'at most % characters'],
     ];
     const out = [];
     if (least && most) out.push(`from ${least} to ${most}`);
     else if (least) out.push(`at least ${least}`);
     else if (most) out.push(`at most ${most}`);
-    for (const [name, text] of others) if (schema.has(name)) out.push(`${text} ${schema.get(name)}`);
+    for (const [name, text] of others) if (schema.has(name)) out.push(text.replace('%', schema.get(name) ?? ''));
     if (schema.has('pattern')) out.push(`matches ${words(schema.get('pattern'))}`);
     const format = words(schema.get('format'));
     if (format && typeOf(schema) === 'string' && format !== 'date-time') out.push(format);

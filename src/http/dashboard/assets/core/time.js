@@ -20,7 +20,7 @@ const UNITS = /** @type {const} */ ([
 export function duration(seconds) {
     if (!(seconds > 0)) return '0 s';
     if (seconds < 0.9995) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
-    if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+    if (seconds < 9.95) return `${Number(seconds.toFixed(1))} s`;
     const whole = Math.round(seconds);
     const at = UNITS.findIndex(([, size]) => whole >= size);
     const [unit, size] = UNITS[at];

@@ -114,11 +114,9 @@ export default function InstancePage({ params }) {
                     <${JsonBlock} title="Inputs" text=${inputs} />
                     ${result !== 'null' && result !== output && html`<${JsonBlock} title="Result" text=${result} />`}
                     ${output !== 'null' && html`<${JsonBlock} title="Output" text=${output} />`}
-                </div>
-                <div>
                     ${attempts.answer && attempts.answer.json.attempts.length > 0 && html`<${AttemptTimeline} of=${of} attempts=${attempts.answer.json.attempts} />`}
-                    <${Facts} of=${of} />
                 </div>
+                <${Facts} of=${of} />
             </div>
-            <section class="card flush"><h2>Log</h2><${LogView} key=${of.id} id=${String(of.number)} own=${false} /></section>`}`;
+            <section class="card flush"><h2>Log</h2><${LogView} key=${of.id} id=${String(of.number)} own=${false} live=${!of.finished_at} /></section>`}`;
 }

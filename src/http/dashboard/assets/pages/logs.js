@@ -32,7 +32,7 @@ export default function Logs({ params, query }) {
         </div>
         ${error && !instance
             ? html`<${ProblemNote} error=${error} retry=${reload} />`
-            : html`<${LogView} key=${params.id} id=${params.id} own filter=${filter}
+            : html`<${LogView} key=${params.id} id=${params.id} own live=${!instance?.finished_at} filter=${filter}
                 onFilter=${(/** @type {{stream: string, grep: string}} */ next) => changeFilter(next)} onEnd=${reload} />`}
     </div>`;
 }

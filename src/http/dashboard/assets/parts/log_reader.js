@@ -59,8 +59,7 @@ export class LogReader {
             this.#read(page, PART);
         });
         this.#shown();
-        this.lines.line(at)?.scrollIntoView({ block: 'center' });
-        this.#top = this.box.scrollTop;
+        this.#toLine(at);
     }
 
     /** Shows the end, and what comes. */
@@ -191,6 +190,17 @@ export class LogReader {
 
     /** Called when other lines are in the page. @type {(() => void) | undefined} */
     onShown;
+
+    /** @param {number} seq */
+    #toLine(seq) {
+        const line = this.lines.line(seq);
+        // Twice: what the browser has not laid out yet has no sure height where lines are wrapped.
+        for (let i = 0; line && i < 2; i++) {
+            const above = line.getBoundingClientRect().top - this.box.getBoundingClientRect().top;
+            this.box.scrollTop += above - this.box.clientHeight / 3;
+        }
+        this.#top = this.box.scrollTop;
+    }
 
     #toEnd() {
         this.box.scrollTop = this.box.scrollHeight;

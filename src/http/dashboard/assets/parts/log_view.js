@@ -32,9 +32,9 @@ export function rangeOf(hash) {
 /** @param {[number, number] | null} range */
 const hashOf = range => (!range ? '' : range[0] === range[1] ? `#L${range[0]}` : `#L${range[0]}-L${range[1]}`);
 
-/** @param {{id: string, own: boolean, filter?: {stream: string, grep: string}, onFilter?: (filter: {stream: string, grep: string}) => void, onEnd?: () => void}} props
- * `own`: the page is for the log alone, so its stream takes the place of the feed */
-export function LogView({ id, own, filter: first = { stream: '', grep: '' }, onFilter, onEnd }) {
+/** @param {{id: string, own: boolean, live?: boolean, filter?: {stream: string, grep: string}, onFilter?: (filter: {stream: string, grep: string}) => void, onEnd?: () => void}} props
+ * `own`: the page is for the log alone, so its stream takes the place of the feed; `live`: the instance is not done */
+export function LogView({ id, own, live = true, filter: first = { stream: '', grep: '' }, onFilter, onEnd }) {
     const box = useRef(/** @type {HTMLDivElement | null} */ (null));
     const [reader, setReader] = useState(/** @type {LogReader | null} */ (null));
     const [filter, setFilter] = useState(first);
@@ -181,11 +181,11 @@ export function LogView({ id, own, filter: first = { stream: '', grep: '' }, onF
             <div ref=${box} class=${`logbox${shown.wrap ? ' wrap' : ''}${shown.times ? ' times' : ''}`} tabindex="0" role="region" aria-label="Lines of the log"
                 onScroll=${() => reader?.scrolled()} onClick=${clicked}></div>
             ${empty && html`<p class="logempty">${filter.grep || filter.stream ? 'No line matches.' : ended ? 'It wrote nothing.' : 'Nothing was written yet.'}</p>`}
-            ${reader?.ready.value && !following && !ended && html`<button type="button" class="pill" onClick=${follow}>Follow <kbd>f</kbd></button>`}
+            ${reader?.ready.value && !following && !ended && html`<button type="button" class="pill" onClick=${follow}>${live ? 'Follow' : 'To the end'} <kbd>f</kbd></button>`}
         </div>
         <p class="logstate" role="status">
-            ${following ? 'Following' : ended ? 'Complete' : reader?.ready.value ? 'Not following' : 'Reading'}${' '}
-            ${bottom > 0 && html`<span class="num" aria-live="off">lines ${top.toLocaleString()}–${bottom.toLocaleString()}</span>`}
+            ${following ? 'Following' : ended ? 'Complete' : !reader?.ready.value ? 'Reading' : live ? 'Not following' : 'A part'}
+            ${bottom > 0 && html`<span class="num" aria-live="off"> · lines ${top.toLocaleString()}–${bottom.toLocaleString()}</span>`}
         </p>
     </section>`;
 }
