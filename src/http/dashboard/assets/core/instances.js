@@ -1,6 +1,6 @@
 // A list of instances that stays true: read by pages, changed by the news.
 import { useCallback, useEffect, useMemo, useRef, useState } from './html.js';
-import { get, isAbort } from './api.js';
+import { Away, get, isAbort } from './api.js';
 import { matches, readFilters } from './filters.js';
 import { subscribe } from './live.js';
 
@@ -46,7 +46,8 @@ export function useInstances(text, limit, holds = () => false) {
                 setError(null);
             } catch (error) {
                 if (isAbort(error)) return;
-                setError(error);
+                // Where there is something to show, the banner tells that it is old.
+                if (!(error instanceof Away && state.current?.text === text)) setError(error);
             }
             setBusy(false);
             draw({});

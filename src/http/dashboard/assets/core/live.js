@@ -25,7 +25,8 @@ let wake = null;
 /** How many readers have a stream of their own in place of this one. */
 let held = 0;
 
-const resting = () => document.hidden || held > 0;
+/** A daemon that is away is asked for also by those that hold: this stream finds out when it is back. */
+const resting = () => document.hidden || (held > 0 && connection.peek() !== 'away');
 
 /** Hears of changes until the returned function is called. @param {(news: News) => void} listener */
 export function subscribe(listener) {
@@ -90,6 +91,7 @@ async function read(own) {
     let rest = '';
     if (connection.peek() === 'away') lost();
     connection.value = 'live';
+    if (resting()) return own.abort();
     try {
         for (;;) {
             clearTimeout(silence);
@@ -116,8 +118,8 @@ const pause = (ms) =>
 async function run() {
     let wait = 500;
     for (;;) {
-        if (document.hidden) await pause(2 ** 30);
-        if (document.hidden) continue;
+        if (resting()) await pause(2 ** 30);
+        if (resting()) continue;
         const own = (stream = new AbortController());
         const began = Date.now();
         try {
@@ -133,7 +135,7 @@ async function run() {
             }
         }
         stream = null;
-        if (document.hidden) continue;
+        if (resting()) continue;
         if (Date.now() - began > 5_000) wait = 500;
         await pause(wait * (0.75 + Math.random() / 2));
         wait = Math.min(wait * 2, 5_000);
@@ -149,7 +151,7 @@ export function startLive() {
     addEventListener('online', () => wake?.());
     // A request had no answer: whether the stream still lives is not worth 40 s of doubt.
     connection.subscribe((state) => {
-        if (state === 'away') stream?.abort();
+        if (state === 'away') (stream?.abort(), wake?.());
     });
     void run();
 }

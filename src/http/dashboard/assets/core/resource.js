@@ -1,6 +1,6 @@
 // A page's data: what one GET answers, read again when it may have changed.
 import { useCallback, useEffect, useRef, useState } from './html.js';
-import { get, isAbort } from './api.js';
+import { Away, get, isAbort } from './api.js';
 import { subscribe } from './live.js';
 
 /** @typedef {{answer: import('./api.js').Answer | null, error: Error | null, reload: () => void}} Resource */
@@ -24,7 +24,12 @@ export function useResource(path, wants) {
             const answer = await get(path, { signal: own.signal });
             setState({ path, answer, error: null });
         } catch (error) {
-            if (!isAbort(error)) setState((before) => ({ path, answer: before.path === path ? before.answer : null, error }));
+            if (isAbort(error)) return;
+            setState((before) => {
+                const answer = before.path === path ? before.answer : null;
+                // Where there is something to show, the banner tells that it is old.
+                return { path, answer, error: answer && error instanceof Away ? null : error };
+            });
         }
     }, [path]);
 

@@ -1,5 +1,5 @@
 // A token, exchanged for a cookie that scripts cannot read.
-import { html, useRef, useState } from '../core/html.js';
+import { html, useEffect, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { send } from '../core/api.js';
 import { Heading } from '../parts/heading.js';
@@ -13,6 +13,7 @@ export default function Login({ query }) {
     const box = useRef(/** @type {HTMLInputElement | null} */ (null));
     const [error, setError] = useState(/** @type {unknown} */ (null));
     const [busy, setBusy] = useState(false);
+    useEffect(() => box.current?.focus(), []);
     const submit = async (/** @type {Event} */ event) => {
         event.preventDefault();
         setBusy(true);
@@ -28,7 +29,7 @@ export default function Login({ query }) {
     return html`<form class="card login" onSubmit=${submit}>
         <${Heading} title="Log in" />
         <label for="token">Token</label>
-        <input id="token" ref=${box} type="password" autocomplete="current-password" required spellcheck=${false} placeholder="tw_…" autofocus />
+        <input id="token" ref=${box} type="password" autocomplete="current-password" required spellcheck=${false} placeholder="tw_…" />
         <${ProblemNote} error=${error} />
         <button class="primary" disabled=${busy}>Log in</button>
         <p class="faint">An operator makes one with <code>taskwright token create NAME --scopes read,run</code>.</p>

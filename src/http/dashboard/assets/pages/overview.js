@@ -22,7 +22,10 @@ const SlotMeter = ({ name, of }) =>
     html`<div class="slots"><span>${name}</span><meter min="0" max=${of.total} value=${of.used} aria-label=${`${name}: slots used`}></meter><span class="num">${of.used} / ${of.total}</span></div>`;
 
 function QuickStart() {
-    const task = useResource('/v1/definitions').answer?.json.definitions[0]?.id ?? 'sleep';
+    /** @type {string[]} */
+    const tasks = (useResource('/v1/definitions').answer?.json.definitions ?? []).map((/** @type {Definition} */ one) => one.id);
+    const task = tasks.includes('sleep') ? 'sleep' : tasks[0];
+    if (!task) return html`<section class="card quick"><h2>No task is defined yet</h2><p>Add a <code>[[tasks]]</code> block to the configuration, or compile a handler in.</p></section>`;
     const body = task === 'sleep' ? '{"seconds":3}' : '{}';
     const where = `${location.host}${url(`/v1/definitions/${encodeURIComponent(task)}/instances?wait=10`)}`;
     return html`<section class="card quick">
@@ -30,8 +33,10 @@ function QuickStart() {
         <p>Start a task from a terminal, or here; it appears on this page as it happens.</p>
         <${Line} text=${`curl --json '${body}' '${where}'`} label="the curl line" />
         <${Line} text=${`taskwright run ${task === 'sleep' ? 'sleep seconds=3' : task}`} label="the taskwright line" />
-        ${can('run') && html`<a class="button primary" href=${url(`/tasks/${encodeURIComponent(task)}/start`)}><${Icon} name="play" />Start ${task}</a>`}
-        <a class="button" href=${url('/tasks')}>All tasks</a>
+        <p class="actions">
+            ${can('run') && html`<a class="button primary" href=${url(`/tasks/${encodeURIComponent(task)}/start`)}><${Icon} name="play" />Start ${task}</a>`}
+            <a class="button" href=${url('/tasks')}>All tasks</a>
+        </p>
     </section>`;
 }
 

@@ -32,7 +32,8 @@ export function BulkBar({ rows, ids, clear, query, all, setAll, more }) {
         const chosen = action === 'retry' ? done : live;
         const { word, danger, text } = ASKS[action];
         const whom = all ? 'all that match' : count(chosen.length);
-        if (!(await confirm({ title: `${word} ${whom}?`, text, action: `${word} ${whom}`, danger }))) return;
+        const which = all && html`${text}<br />They match ${query ? html`<code>${decodeURIComponent(query)}</code>` : 'everything: there is no filter'}.`;
+        if (!(await confirm({ title: `${word} ${whom}?`, text: which || text, action: `${word} ${whom}`, danger }))) return;
         setRunning(action);
         const told = (/** @type {Outcome} */ so) => setOutcome({ ...so, action });
         try {

@@ -16,7 +16,9 @@ export function ConfirmDialog() {
     const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
     const question = asked.value;
     useEffect(() => {
-        if (question) box.current?.showModal();
+        if (!question) return;
+        box.current?.showModal();
+        /** @type {HTMLElement | null | undefined} */ (box.current?.querySelector('[value=yes]'))?.focus();
     }, [question]);
     if (!question) return null;
     const close = () => {
@@ -29,7 +31,7 @@ export function ConfirmDialog() {
             <p>${question.text}</p>
             <div class="actions">
                 <button value="no">Cancel</button>
-                <button value="yes" class=${question.danger ? 'danger' : 'primary'} autofocus>${question.action}</button>
+                <button value="yes" class=${question.danger ? 'danger' : 'primary'}>${question.action}</button>
             </div>
         </form>
     </dialog>`;

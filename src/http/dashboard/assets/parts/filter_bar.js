@@ -22,6 +22,9 @@ function add(typed, filters, tasks) {
     return `No task has the name ${text}. A label is key:value, an age such as -24h.`;
 }
 
+/** @param {string} text @param {string} ago before a duration @param {string} at before a time */
+const moment = (text, ago, at) => (text.startsWith('-') ? `${ago} ${text.slice(1)}` : `${at} ${text}`);
+
 /** @param {{text: string, off: () => void}} props */
 const Chip = ({ text, off }) =>
     html`<span class="chip">${text}<button type="button" onClick=${off} aria-label=${`Remove ${text}`}><${Icon} name="close" /></button></span>`;
@@ -61,8 +64,8 @@ export function FilterBar({ filters, tasks, counts, change }) {
             <${Icon} name="search" />
             ${filters.task_id && html`<${Chip} text=${`task ${filters.task_id}`} off=${() => change({ ...filters, task_id: '' })} />`}
             ${filters.label.map((label) => html`<${Chip} key=${label} text=${label} off=${() => change({ ...filters, label: filters.label.filter((one) => one !== label) })} />`)}
-            ${filters.created_after && html`<${Chip} text=${`since ${filters.created_after}`} off=${() => change({ ...filters, created_after: '' })} />`}
-            ${filters.created_before && html`<${Chip} text=${`before ${filters.created_before}`} off=${() => change({ ...filters, created_before: '' })} />`}
+            ${filters.created_after && html`<${Chip} text=${moment(filters.created_after, 'last', 'since')} off=${() => change({ ...filters, created_after: '' })} />`}
+            ${filters.created_before && html`<${Chip} text=${moment(filters.created_before, 'older than', 'before')} off=${() => change({ ...filters, created_before: '' })} />`}
             <input ref=${box} list=${`${id}-offers`} aria-label="Add a filter: a task, a label as key:value, or an age such as -24h"
                 aria-describedby=${`${id}-fault`} autocomplete="off" spellcheck=${false} placeholder="Task, key:value or -24h" onInput=${onInput} />
             <datalist id=${`${id}-offers`}>

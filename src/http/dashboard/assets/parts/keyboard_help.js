@@ -19,7 +19,7 @@ export function KeyboardHelp() {
             <dl class="keys">
                 ${[...seen].map(([keys, does]) => html`<div><dt>${keys.split(' ').map((key) => html`<kbd>${key}</kbd> `)}</dt><dd>${does}</dd></div>`)}
             </dl>
-            <label class="check"><input type="checkbox" checked=${keysOn.value} onChange=${(/** @type {any} */ event) => switchKeys(event.target.checked)} /> Single keys do something</label>
+            <label class="check"><input type="checkbox" checked=${keysOn.value} onChange=${(/** @type {any} */ event) => switchKeys(event.target.checked)} /> Single-key shortcuts</label>
             <div class="actions"><button class="primary">Close</button></div>
         </form>
     </dialog>`;
