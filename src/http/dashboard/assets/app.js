@@ -6,20 +6,22 @@ import { startLive, subscribe } from './core/live.js';
 import { loadSystem } from './core/me.js';
 import { navigate, route, startRouter } from './core/router.js';
 import { Banner, ConnectionState, isStale } from './parts/banner.js';
-import { ConfirmDialog } from './parts/confirm.js';
 import { CopyAs } from './parts/copy_as.js';
 import { Heading } from './parts/heading.js';
-import { KeyboardHelp, showKeyboardHelp } from './parts/keyboard_help.js';
 
-/** A page whose script is fetched when it is first shown: nobody reads them all. @param {() => Promise<{default: any}>} load */
+/** A component whose script is fetched when it is first shown: nobody sees them all. @param {() => Promise<{default: any}>} load */
 function later(load) {
     const loaded = signal(/** @type {any} */ (null));
-    return (/** @type {PageProps} */ props) => {
+    return (/** @type {any} */ props) => {
         if (loaded.value) return html`<${loaded.value} ...${props} />`;
         void load().then((module) => (loaded.value = module.default));
         return null;
     };
 }
+
+const KeyboardHelp = later(() => import('./parts/keyboard_help.js'));
+const helping = signal(false);
+const showKeyboardHelp = () => (helping.value = true);
 
 const PAGES = [
     { pattern: '/', page: later(() => import('./pages/overview.js')) },
@@ -69,8 +71,7 @@ function App() {
         <${Header} />
         <${Banner} />
         <main id="main" class=${isStale() ? 'stale' : ''} tabindex="-1"><${page ?? Missing} key=${path} params=${params} query=${query} /></main>
-        <${ConfirmDialog} />
-        <${KeyboardHelp} />`;
+        ${helping.value && html`<${KeyboardHelp} close=${() => (helping.value = false)} />`}`;
 }
 
 bind([...NAV.map(([to, name, keys]) => ({ keys, does: name, run: () => navigate(to) })), { keys: '?', does: 'These keys', run: showKeyboardHelp }]);

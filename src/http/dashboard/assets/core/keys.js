@@ -1,5 +1,5 @@
 // Single keys, which can be switched off (WCAG 2.1.4).
-import { signal, useEffect } from './html.js';
+import { signal, useLayoutEffect } from './html.js';
 
 /** @typedef {{keys: string, does: string, run: (event: KeyboardEvent) => void}} Shortcut */
 
@@ -24,9 +24,9 @@ export function bind(list) {
     return () => void (shortcuts.value = shortcuts.peek().filter((one) => !list.includes(one)));
 }
 
-/** Binds while the component is shown. @param {Shortcut[]} list @param {readonly unknown[]} inputs */
+/** Binds while the component is shown, as soon as it is seen. @param {Shortcut[]} list @param {readonly unknown[]} inputs */
 export function useKeys(list, inputs = []) {
-    useEffect(() => bind(list), inputs);
+    useLayoutEffect(() => bind(list), inputs);
 }
 
 let first = '';

@@ -2,7 +2,7 @@
 import { html, useState } from '../core/html.js';
 import { actOn, actOnAll } from '../core/many.js';
 import { useKeys } from '../core/keys.js';
-import { confirm } from './confirm.js';
+import { confirm, ConfirmDialog } from './confirm.js';
 import { Icon } from './icon.js';
 import { ProblemNote } from './problem.js';
 
@@ -70,5 +70,6 @@ export function BulkBar({ rows, ids, clear, query, all, setAll, more }) {
                 <button type="button" disabled=${!able.retry || running} onClick=${() => act('retry')}><${Icon} name="retry" />Retry</button>`}
             <button type="button" class="quiet" onClick=${() => (setOutcome(null), clear())} aria-label="Close"><${Icon} name="close" /></button>
         </div>
+        <${ConfirmDialog} />
     </div>`;
 }

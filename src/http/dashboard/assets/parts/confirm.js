@@ -11,7 +11,7 @@ export function confirm(question) {
     return new Promise((answer) => (asked.value = { ...question, answer }));
 }
 
-/** Stands once, in the layout. */
+/** Stands once on a page that asks. */
 export function ConfirmDialog() {
     const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
     const question = asked.value;

@@ -1,19 +1,13 @@
 // What the keys do, and the switch that turns them off.
-import { html, signal, useEffect, useRef } from '../core/html.js';
+import { html, useEffect, useRef } from '../core/html.js';
 import { keysOn, shortcuts, switchKeys } from '../core/keys.js';
 
-const open = signal(false);
-
-export const showKeyboardHelp = () => (open.value = true);
-
-export function KeyboardHelp() {
+/** @param {{close: () => void}} props */
+export default function KeyboardHelp({ close }) {
     const box = useRef(/** @type {HTMLDialogElement | null} */ (null));
-    useEffect(() => {
-        if (open.value) box.current?.showModal();
-    }, [open.value]);
-    if (!open.value) return null;
+    useEffect(() => box.current?.showModal(), []);
     const seen = new Map(shortcuts.value.map((one) => [one.keys, one.does]));
-    return html`<dialog ref=${box} aria-labelledby="keys-title" onClose=${() => (open.value = false)}>
+    return html`<dialog ref=${box} aria-labelledby="keys-title" onClose=${close}>
         <form method="dialog">
             <h2 id="keys-title">Keyboard</h2>
             <dl class="keys">
