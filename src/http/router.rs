@@ -8,16 +8,18 @@ use axum::{
 };
 use futures_util::future::BoxFuture;
 
+#[cfg(feature = "docs-ui")]
+use super::docs_ui;
 use super::{
     App, Response, attempts, batch,
     call::Call,
-    definitions,
+    dashboard, definitions,
     dispatch::dispatch,
     feed, graphql, health, instance_events, instances, list, logs, metrics, openapi,
     problem::Problem,
     problem_kinds, report, retry, root,
     settings::Scope::{Admin, Read, Run},
-    start, stats, stop, stop_many, values,
+    start, stats, stop, stop_many, system, values,
 };
 
 /// A path and what can be done there.
@@ -55,6 +57,8 @@ pub enum Access {
     Fields(super::settings::Scope),
     /// Everybody, who then has to say in the first message of the connection who he is.
     Introduced,
+    /// Everybody: it is for browsers and no part of the contract.
+    Page,
 }
 
 type Answer = for<'a> fn(&'a mut Call) -> BoxFuture<'a, Result<Response, Problem>>;
@@ -68,7 +72,7 @@ macro_rules! op {
     };
 }
 
-use Access::{Fields, Health, Instance, Introduced, Open, Scope};
+use Access::{Fields, Health, Instance, Introduced, Open, Page, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
@@ -120,6 +124,7 @@ static ROUTES: &[Route] = &[
         path: "/query",
         operations: &[op!(GET, Introduced, graphql::open), op!(POST, Fields(Read), graphql::query)],
     },
+    Route { path: "/v1/system", operations: &[op!(GET, Scope(Read), system::show)] },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },
@@ -127,6 +132,26 @@ static ROUTES: &[Route] = &[
     Route { path: "/openapi.json", operations: &[op!(GET, Open, openapi::json)] },
     Route { path: "/problems/{name}", operations: &[op!(GET, Open, problem_kinds::show)] },
     Route { path: "/", operations: &[op!(GET, Open, root::show)] },
+    Route { path: "/instances", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/instances/{id}", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/instances/{id}/logs", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks/{id}", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks/{id}/start", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/system", operations: &[op!(GET, Page, dashboard::page)] },
+    Route {
+        path: "/login",
+        operations: &[
+            op!(GET, Page, dashboard::page),
+            op!(POST, Page, dashboard::log_in),
+            op!(DELETE, Page, dashboard::log_out),
+        ],
+    },
+    Route { path: "/assets/{bundle}/{*file}", operations: &[op!(GET, Page, dashboard::asset)] },
+    #[cfg(feature = "docs-ui")]
+    Route { path: "/docs", operations: &[op!(GET, Page, docs_ui::page)] },
+    #[cfg(feature = "docs-ui")]
+    Route { path: "/docs/{file}", operations: &[op!(GET, Page, docs_ui::file)] },
 ];
 
 impl Route {
@@ -154,9 +179,11 @@ impl Route {
     }
 }
 
-/// Every path with its methods, as `openapi.yaml` must list them.
+/// Every path with its methods that is part of the contract, as `openapi.yaml` must list them.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static Method)> {
-    ROUTES.iter().flat_map(|route| route.operations.iter().map(|operation| (route.path, &operation.method)))
+    let operations = ROUTES.iter().flat_map(|route| route.operations.iter().map(move |operation| (route, operation)));
+    let of_contract = operations.filter(|(_, operation)| operation.access != Page);
+    of_contract.map(|(route, operation)| (route.path, &operation.method))
 }
 
 fn route_of(path: &str) -> Option<&'static Route> {
