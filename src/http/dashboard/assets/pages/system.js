@@ -60,7 +60,7 @@ export default function System() {
                 ]} />
             </div>
             ${info.settings.length > 0 &&
-            html`<section class="card flush"><h2>Settings</h2><div class="tablebox"><table class="settings">
+            html`<section class="card flush"><h2>Settings</h2><div class="tablebox" tabindex="0" role="region" aria-label="Settings"><table class="settings">
                 <caption class="unseen">Settings and where they come from</caption>
                 <thead><tr><th scope="col">Setting</th><th scope="col">Value</th><th scope="col">From</th></tr></thead>
                 <tbody>${info.settings.map((one) => html`<tr key=${one.key} class=${one.origin === 'default' ? 'faint' : ''}>

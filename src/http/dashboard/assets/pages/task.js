@@ -62,7 +62,7 @@ function Runs({ task }) {
                 ${stats && html`<${Bars} buckets=${stats.buckets} label="Ended in the last 24 hours" />`}
             </section>
             <section class="card"><h2>Last 20 runs</h2>
-                ${rows && html`<${RunStrip} runs=${rows.slice(0, 20)} />`}
+                ${rows && html`<${RunStrip} runs=${rows} />`}
                 <dl class="figures">
                     <div><dt>p50</dt><dd class="num">${figure(stats?.durations.p50)}</dd></div>
                     <div><dt>p95</dt><dd class="num">${figure(stats?.durations.p95)}</dd></div>

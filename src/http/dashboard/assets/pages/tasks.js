@@ -23,7 +23,7 @@ function Figures({ task }) {
     const id = encodeURIComponent(task.id);
     const { rows } = useInstances(`task_id=${id}`, 20);
     const stats = useResource(`/v1/stats?task_id=${id}&window=24h&bucket=1h`, (news) => [...news.changed.values()].some((one) => one.task_id === task.id && one.finished_at)).answer?.json;
-    return html`<td class="runs" data-label="Last 20 runs">${rows && html`<${RunStrip} runs=${rows.slice(0, 20)} />`}</td>
+    return html`<td class="runs" data-label="Last 20 runs">${rows && html`<${RunStrip} runs=${rows} />`}</td>
         <td class="num" data-label="p50">${stats?.durations.p50 == null ? '–' : duration(stats.durations.p50)}</td>
         <td class="num" data-label="p95">${stats?.durations.p95 == null ? '–' : duration(stats.durations.p95)}</td>
         <td class="num" data-label="Failed">${stats ? failureRate(stats) : '–'}</td>`;

@@ -46,7 +46,7 @@ function rowsOf(root, schema = root, prefix = '') {
 export function SchemaTable({ schema, caption }) {
     const rows = rowsOf(schema);
     if (rows.length === 0) return html`<p class="faint">${schema?.type === 'object' && schema.additionalProperties === false ? 'None.' : 'Any JSON object; there is no schema.'}</p>`;
-    return html`<div class="tablebox"><table class="schema">
+    return html`<div class="tablebox" tabindex="0" role="region" aria-label=${caption}><table class="schema">
         <caption class="unseen">${caption}</caption>
         <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Allowed</th><th scope="col">What it is</th></tr></thead>
         <tbody>${rows.map((row) => html`<tr key=${row.name}>
