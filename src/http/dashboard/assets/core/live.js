@@ -1,6 +1,8 @@
-// The one stream of changes that a visible tab reads. It is closed while the tab is hidden (browsers allow six
-// connections to an origin), and taken up again where it was.
+// The stream of changes. One visible tab of a browser reads it, and tells the others (browsers allow six connections to
+// an origin); it is closed while the tab is hidden, and taken up again where it was.
 import { connection, heard, isAbort, request, Refused } from './api.js';
+import { base } from './base.js';
+import { inTurn } from './turn.js';
 
 /** What happened since the last call: the newest state of each changed instance, by id; or, with `resync`, something
  * that is not known, so that the reader must fetch anew what it shows.
@@ -22,11 +24,43 @@ let lastId = '';
 let stream = null;
 /** @type {(() => void) | null} */
 let wake = null;
+/** Told while this tab waits for its turn. @type {AbortController | null} */
+let waitingTurn = null;
+/** Whether this tab reads the stream, rather than hearing from the one that does. */
+let leads = false;
+/** Whether something may have been missed since this tab rested. */
+let gap = false;
 /** How many readers have a stream of their own in place of this one. */
 let held = 0;
 
 /** A daemon that is away is asked for also by those that hold: this stream finds out when it is back. */
 const resting = () => document.hidden || (held > 0 && connection.peek() !== 'away');
+
+/** What the tab that leads tells the others; `ask` is what they say to it.
+ * @typedef {{ask?: true, state?: 'joining' | 'live' | 'polling' | 'away', lines?: string[]}} Word */
+
+const FEED = `taskwright.feed ${base}`;
+const others = 'BroadcastChannel' in globalThis ? new BroadcastChannel(FEED) : null;
+/** @param {Word} word */
+const tell = (word) => others?.postMessage(word);
+
+/** @param {Word} word */
+function hear({ ask, state, lines }) {
+    if (ask && leads) tell({ state: connection.peek() });
+    if (ask || leads || resting()) return;
+    const now = state ?? 'live';
+    if (gap || now === 'polling' || (now === 'live' && connection.peek() === 'away')) lost();
+    gap = false;
+    if (now !== 'away') heard.value = Date.now();
+    if (now !== 'joining') connection.value = now;
+    lines?.forEach(take);
+}
+
+function rest() {
+    stream?.abort();
+    waitingTurn?.abort();
+    wake?.();
+}
 
 /** Hears of changes until the returned function is called. @param {(news: News) => void} listener */
 export function subscribe(listener) {
@@ -37,7 +71,7 @@ export function subscribe(listener) {
 /** Closes the stream for a page that reads another one, until the returned function is called. */
 export function hold() {
     held += 1;
-    stream?.abort();
+    rest();
     let holds = true;
     return () => {
         if (!holds) return;
@@ -102,6 +136,7 @@ async function read(own) {
             const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
             rest = /** @type {string} */ (lines.pop());
             lines.forEach(take);
+            tell({ lines });
         }
     } finally {
         clearTimeout(silence);
@@ -115,42 +150,63 @@ const pause = (ms) =>
         wake = () => (clearTimeout(timer), done(undefined));
     });
 
-async function run() {
+/** Reads the stream, again and again, until the tab rests. */
+async function lead() {
     let wait = 500;
-    for (;;) {
-        if (resting()) await pause(2 ** 30);
-        if (resting()) continue;
+    leads = true;
+    gap = false;
+    while (!resting() && !loggedOut) {
         const own = (stream = new AbortController());
         const began = Date.now();
         try {
             await read(own);
         } catch (error) {
-            if (error instanceof Refused && error.status === 401) return;
-            if (error instanceof Refused) {
+            if (error instanceof Refused && error.status === 401) {
+                loggedOut = true;
+            } else if (error instanceof Refused) {
                 // It is there, but has no stream for us: what is shown is read anew now and then.
                 connection.value = 'polling';
+                tell({ state: 'polling' });
                 lost();
             } else if (!isAbort(error) || !resting()) {
                 connection.value = 'away';
             }
         }
         stream = null;
-        if (resting()) continue;
+        if (resting() || loggedOut) break;
         if (Date.now() - began > 5_000) wait = 500;
         await pause(wait * (0.75 + Math.random() / 2));
         wait = Math.min(wait * 2, 5_000);
+    }
+    leads = false;
+}
+
+let loggedOut = false;
+
+async function run() {
+    while (!loggedOut) {
+        if (resting()) {
+            gap = true;
+            await pause(2 ** 30);
+            continue;
+        }
+        tell({ ask: true });
+        waitingTurn = new AbortController();
+        await inTurn(FEED, waitingTurn.signal, lead);
     }
 }
 
 /** Begins to follow; called once. */
 export function startLive() {
     document.addEventListener('visibilitychange', () => {
-        if (document.hidden) stream?.abort();
-        wake?.();
+        if (document.hidden) rest();
+        else wake?.();
     });
+    others?.addEventListener('message', (/** @type {MessageEvent<Word>} */ event) => hear(event.data));
     addEventListener('online', () => wake?.());
     // A request had no answer: whether the stream still lives is not worth 40 s of doubt.
     connection.subscribe((state) => {
+        if (leads) tell({ state });
         if (state === 'away') (stream?.abort(), wake?.());
     });
     void run();

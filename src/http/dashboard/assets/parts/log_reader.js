@@ -3,12 +3,14 @@
 import { signal } from '../core/html.js';
 import { Away, isAbort, Refused } from '../core/api.js';
 import { followLog, readLog } from '../core/log_source.js';
+import { place } from '../core/turn.js';
 import { LogLines } from './log_lines.js';
 
 const PART = 500; // lines
 const FEW = 5_000; // lines that wait to be shown; of more only the last ones are
 const FLUSH = 250; // ms: at most four renders a second
 const POLL = 500; // ms
+const STREAMS = 3; // that the tabs of a browser have at once; further ones ask now and then
 const NEAR = 800; // px from an end, within which the next part is fetched
 const FILTERED_TAIL = 10_000; // lines: older ones that match cannot be asked for by their place
 
@@ -18,6 +20,8 @@ export class LogReader {
     /** Whether the first lines were read. */
     ready = signal(false);
     following = signal(false);
+    /** Whether it has a stream of its own. */
+    streaming = signal(false);
     /** Whether the log is complete and its end is in the page. */
     ended = signal(false);
     /** The first and last line in the page. */
@@ -209,31 +213,42 @@ export class LogReader {
 
     /** Follows until the log is complete or the reader looks elsewhere. @param {AbortController} own */
     async #run(own) {
-        let wait = 500;
         while (!own.signal.aborted) {
-            if (document.hidden) {
-                await shown(own.signal);
-                continue;
-            }
+            const leave = this.how.stream ? await place('taskwright.log', STREAMS) : null;
+            if (!own.signal.aborted) this.streaming.value = leave !== null;
             try {
-                if (await this.#catchUp(own.signal)) {
-                    if (!own.signal.aborted) this.stop();
-                    return;
-                }
+                await this.#whileSeen(own, leave !== null);
+            } finally {
+                leave?.();
+                if (!this.#follow || this.#follow === own) this.streaming.value = false;
+            }
+            if (document.hidden) await shown(own.signal);
+        }
+    }
+
+    /** @param {AbortController} own @param {boolean} streams */
+    async #whileSeen(own, streams) {
+        let wait = 500;
+        while (!own.signal.aborted && !document.hidden) {
+            try {
+                if (await this.#catchUp(own.signal)) return this.#complete(own);
                 if (own.signal.aborted) return;
-                if (this.how.stream) await this.#stream(own);
+                if (streams) await this.#stream(own);
                 else await pause(POLL, own.signal);
                 wait = 500;
             } catch (error) {
                 if (own.signal.aborted) return;
-                const turnedAway = error instanceof Refused && error.status === 503;
-                if (error instanceof Refused && !turnedAway) return this.#failed(error);
-                if (!isAbort(error)) {
-                    await pause(wait, own.signal);
-                    wait = Math.min(wait * 2, 5_000);
-                }
+                if (error instanceof Refused && error.status !== 503) return this.#failed(error);
+                if (isAbort(error)) continue;
+                await pause(wait, own.signal);
+                wait = Math.min(wait * 2, 5_000);
             }
         }
+    }
+
+    /** @param {AbortController} own */
+    #complete(own) {
+        if (!own.signal.aborted) this.stop();
     }
 
     /** Reads up to the present. @param {AbortSignal} abort @returns {Promise<boolean>} whether the log is complete */

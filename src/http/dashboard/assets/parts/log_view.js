@@ -53,7 +53,8 @@ export function LogView({ id, own, live = true, filter: first = { stream: '', gr
     }, [id]);
 
     const following = reader?.following.value ?? false;
-    useEffect(() => (own && following ? hold() : undefined), [own, following]);
+    const streaming = reader?.streaming.value ?? false;
+    useEffect(() => (streaming ? hold() : undefined), [streaming]);
     const ended = reader?.ended.value ?? false;
     useEffect(() => {
         if (ended) onEnd?.();
