@@ -8,7 +8,7 @@ import { useResource } from '../core/resource.js';
 import { navigate } from '../core/router.js';
 import { duration } from '../core/time.js';
 import { Bars } from '../parts/bars.js';
-import { cliLine, curlLine, Line, useCopyAs } from '../parts/copy_as.js';
+import { cliLine, curlLine, Line, quote, useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
 import { Icon } from '../parts/icon.js';
 import { InstanceTable } from '../parts/instance_table.js';
@@ -30,7 +30,7 @@ function Limits({ task }) {
         ['Queue timeout', task.queue_timeout === null ? 'none' : duration(task.queue_timeout)],
         ['Attempts', `${task.max_attempts}${task.max_attempts > 1 ? `, ${duration(task.retry_delay)} apart` : ''}`],
         ['At once', task.concurrency ?? 'as many as there are slots'],
-        ...(task.command ? [/** @type {[string, any]} */ (['Command', html`<code>${task.command.join(' ')}</code>`])] : []),
+        ...(task.command ? [/** @type {[string, any]} */ (['Command', html`<code>${task.command.map(quote).join(' ')}</code>`])] : []),
     ];
     return html`<section class="card"><h2>Limits</h2><dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`;
 }
