@@ -2,22 +2,13 @@
 import { html, render, signal } from './core/html.js';
 import { url } from './core/base.js';
 import { bind, startKeys } from './core/keys.js';
+import { later } from './core/later.js';
 import { startLive, subscribe } from './core/live.js';
 import { loadSystem } from './core/me.js';
 import { navigate, route, startRouter } from './core/router.js';
 import { Banner, ConnectionState, isStale } from './parts/banner.js';
 import { CopyAs } from './parts/copy_as.js';
 import { Heading } from './parts/heading.js';
-
-/** A component whose script is fetched when it is first shown: nobody sees them all. @param {() => Promise<{default: any}>} load */
-function later(load) {
-    const loaded = signal(/** @type {any} */ (null));
-    return (/** @type {any} */ props) => {
-        if (loaded.value) return html`<${loaded.value} ...${props} />`;
-        void load().then((module) => (loaded.value = module.default));
-        return null;
-    };
-}
 
 const KeyboardHelp = later(() => import('./parts/keyboard_help.js'));
 const helping = signal(false);

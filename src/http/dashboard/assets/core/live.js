@@ -28,6 +28,8 @@ let wake = null;
 let waitingTurn = null;
 /** Whether this tab reads the stream, rather than hearing from the one that does. */
 let leads = false;
+/** Whether we were told that our token is none, so that trying again is of no use. */
+let loggedOut = false;
 /** Whether something may have been missed since this tab rested. */
 let gap = false;
 /** How many readers have a stream of their own in place of this one. */
@@ -180,8 +182,6 @@ async function lead() {
     }
     leads = false;
 }
-
-let loggedOut = false;
 
 async function run() {
     while (!loggedOut) {

@@ -1,6 +1,7 @@
 // One instance: how it is, what it was given, what it said.
 import { html, useEffect, useState } from '../core/html.js';
 import { url } from '../core/base.js';
+import { later } from '../core/later.js';
 import { subscribe } from '../core/live.js';
 import { member } from '../core/raw_json.js';
 import { useResource } from '../core/resource.js';
@@ -10,10 +11,11 @@ import { useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
 import { InstanceActions } from '../parts/instance_actions.js';
 import { JsonBlock } from '../parts/json_block.js';
-import { LogView } from '../parts/log_view.js';
 import { ProblemNote } from '../parts/problem.js';
 import { percent } from '../parts/progress.js';
 import { InstanceStatus } from '../parts/status.js';
+
+const LogView = later(() => import('../parts/log_view.js'));
 
 const CERTAIN = 0.02; // progress: before it nobody can say how long the rest will take
 

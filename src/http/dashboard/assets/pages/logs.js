@@ -5,7 +5,7 @@ import { useResource } from '../core/resource.js';
 import { route, setQuery } from '../core/router.js';
 import { useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
-import { LogView } from '../parts/log_view.js';
+import LogView from '../parts/log_view.js';
 import { ProblemNote } from '../parts/problem.js';
 import { InstanceStatus } from '../parts/status.js';
 

@@ -34,7 +34,7 @@ const hashOf = range => (!range ? '' : range[0] === range[1] ? `#L${range[0]}` :
 
 /** @param {{id: string, own: boolean, live?: boolean, filter?: {stream: string, grep: string}, onFilter?: (filter: {stream: string, grep: string}) => void, onEnd?: () => void}} props
  * `own`: the page is for the log alone, so its stream takes the place of the feed; `live`: the instance is not done */
-export function LogView({ id, own, live = true, filter: first = { stream: '', grep: '' }, onFilter, onEnd }) {
+export default function LogView({ id, own, live = true, filter: first = { stream: '', grep: '' }, onFilter, onEnd }) {
     const box = useRef(/** @type {HTMLDivElement | null} */ (null));
     const [reader, setReader] = useState(/** @type {LogReader | null} */ (null));
     const [filter, setFilter] = useState(first);
