@@ -5,7 +5,7 @@ import { send } from '../core/api.js';
 import { useKeys } from '../core/keys.js';
 import { can } from '../core/me.js';
 import { navigate } from '../core/router.js';
-import { confirm } from './confirm.js';
+import { confirm, ConfirmDialog } from './confirm.js';
 import { Icon } from './icon.js';
 import { ProblemNote } from './problem.js';
 
@@ -70,6 +70,7 @@ export function InstanceActions({ of, changed }) {
             <a class="button" href=${again}>Run again with changes</a>
         </div>
         <${ProblemNote} error=${error} />
+        <${ConfirmDialog} />
         <dialog ref=${asks} class="confirm" aria-labelledby="stop-title">
             <form method="dialog" onSubmit=${answered}>
                 <h2 id="stop-title">Stop ${name}?</h2>
