@@ -70,9 +70,10 @@ startRouter(PAGES);
 startKeys();
 if (route.peek().path !== '/login') {
     // What refuses us is told by the page itself.
-    const load = () => void loadSystem().catch(() => {});
+    let asked = 0;
+    const load = () => ((asked = Date.now()), void loadSystem().catch(() => {}));
     load();
-    subscribe((news) => news.resync && load());
+    subscribe((news) => news.at >= asked && load());
     startLive();
 }
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById('app')));

@@ -24,6 +24,8 @@ export function useInstances(text, limit, holds = () => false) {
     const [error, setError] = useState(/** @type {unknown} */ (null));
     const [busy, setBusy] = useState(false);
     const asked = useRef(/** @type {AbortController | null} */ (null));
+    /** When what is shown was asked for; 0 if there was no answer. */
+    const last = useRef(0);
     const holding = useRef(holds);
     holding.current = holds;
 
@@ -32,6 +34,7 @@ export function useInstances(text, limit, holds = () => false) {
             asked.current?.abort();
             const own = (asked.current = new AbortController());
             setBusy(true);
+            if (!cursor) last.current = Date.now();
             try {
                 const before = state.current;
                 // What has been read in several pages is read again in one.
@@ -46,6 +49,7 @@ export function useInstances(text, limit, holds = () => false) {
                 setError(null);
             } catch (error) {
                 if (isAbort(error)) return;
+                last.current = 0;
                 // Where there is something to show, the banner tells that it is old.
                 if (!(error instanceof Away && state.current?.text === text)) setError(error);
             }
@@ -57,19 +61,17 @@ export function useInstances(text, limit, holds = () => false) {
 
     useEffect(() => {
         void read(null);
-        let last = Date.now();
         /** @type {number | undefined} */
         let timer;
         const again = () => {
             timer ??= setTimeout(() => {
                 timer = undefined;
-                last = Date.now();
                 void read(null);
-            }, Math.max(0, last + APART - Date.now()));
+            }, Math.max(0, last.current + APART - Date.now()));
         };
         const leave = subscribe((news) => {
             const now = state.current;
-            if (news.resync) return again();
+            if (news.resync) return last.current > news.at ? undefined : again();
             if (!now || now.text !== text) return news.changed.size ? again() : undefined;
             const held = holding.current();
             const oldest = Math.min(...[...now.rows.values()].map((one) => one.number));

@@ -5,8 +5,8 @@ import { base } from './base.js';
 import { inTurn } from './turn.js';
 
 /** What happened since the last call: the newest state of each changed instance, by id; or, with `resync`, something
- * that is not known, so that the reader must fetch anew what it shows.
- * @typedef {{changed: Map<string, Summary>, resync: boolean}} News */
+ * that is not known, so that the reader must fetch anew what it asked for before `at`.
+ * @typedef {{changed: Map<string, Summary>, resync: boolean, at: number}} News */
 
 const FLUSH = 250; // ms: at most four renders a second
 const SILENCE = 40_000; // ms: a heartbeat comes every 15 s
@@ -16,7 +16,8 @@ const MOST = 2_000; // changed instances a flush; beyond it, reading anew is che
 const listeners = new Set();
 /** The newest line of each instance, not yet parsed. @type {Map<string, string>} */
 let waiting = new Map();
-let resync = false;
+/** When we last saw that something is not known; 0 for nothing. */
+let lostAt = 0;
 /** @type {number | undefined} */
 let flushing;
 let lastId = '';
@@ -85,10 +86,10 @@ export function hold() {
 
 function flush() {
     flushing = undefined;
-    const news = { changed: new Map(), resync };
-    if (!resync) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
+    const news = { changed: new Map(), resync: lostAt > 0, at: lostAt };
+    if (!lostAt) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
     waiting = new Map();
-    resync = false;
+    lostAt = 0;
     for (const listener of listeners) listener(news);
 }
 
@@ -97,7 +98,7 @@ function schedule() {
 }
 
 function lost() {
-    resync = true;
+    lostAt = Date.now();
     schedule();
 }
 

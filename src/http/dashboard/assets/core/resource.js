@@ -13,6 +13,7 @@ const APART = 1000; // ms between two reads that nobody asked for
 export function useResource(path, wants) {
     const [state, setState] = useState(/** @type {{path: string | null, answer: any, error: any}} */ ({ path: null, answer: null, error: null }));
     const asked = useRef(/** @type {AbortController | null} */ (null));
+    /** When what is shown was asked for; 0 if there was no answer. */
     const last = useRef(0);
 
     const load = useCallback(async () => {
@@ -25,6 +26,7 @@ export function useResource(path, wants) {
             setState({ path, answer, error: null });
         } catch (error) {
             if (isAbort(error)) return;
+            last.current = 0;
             setState((before) => {
                 const answer = before.path === path ? before.answer : null;
                 // Where there is something to show, the banner tells that it is old.
@@ -40,7 +42,7 @@ export function useResource(path, wants) {
         /** @type {number | undefined} */
         let timer;
         const leave = subscribe((news) => {
-            if (!news.resync && !wanted.current?.(news)) return;
+            if (news.resync ? last.current > news.at : !wanted.current?.(news)) return;
             timer ??= setTimeout(() => {
                 timer = undefined;
                 void load();

@@ -56,7 +56,7 @@ export default function System() {
                     ['Token', info.you.name ?? 'none needed'],
                     ['May', info.you.scopes.join(', ')],
                     ...(info.you.name ? [['', html`<button type="button" onClick=${logOut}>Log out</button>`]] : []),
-                    ['Documents', html`<a href=${url('/openapi.yaml')}>openapi.yaml</a> · <a href=${url('/metrics')}>metrics</a> · <a href=${url('/readyz?verbose')}>readiness</a>`],
+                    ['Documents', html`<a href=${url('/docs')}>API</a> · <a href=${url('/openapi.yaml')}>openapi.yaml</a> · <a href=${url('/metrics')}>metrics</a> · <a href=${url('/readyz?verbose')}>readiness</a>`],
                 ]} />
             </div>
             ${info.settings.length > 0 &&
