@@ -20,6 +20,6 @@ export function ProblemNote({ error, retry }) {
             html`<ul>${problem.errors.map((fault) => html`<li>${place(fault) && html`<code>${place(fault)}</code> `}${fault.detail}</li>`)}</ul>`}
             ${problem?.request_id && html`<small>Request <code>${problem.request_id}</code></small>`}
         </div>
-        ${retry && html`<button type="button" onClick=${retry}>Try again</button>`}
+        ${retry && !(problem && problem.status < 500) && html`<button type="button" onClick=${retry}>Try again</button>`}
     </div>`;
 }
