@@ -18,7 +18,8 @@ const ordered = (rows) => [...rows].sort((a, b) => b.number - a.number);
  * @param {string} text @param {number} limit @param {() => boolean} [holds] @returns {InstanceList} */
 export function useInstances(text, limit, holds = () => false) {
     const filters = useMemo(() => readFilters(new URLSearchParams(text)), [text]);
-    /** @typedef {{text: string, rows: Map<string, Summary>, waiting: Map<string, Summary>, cursor: string | null}} State */
+    /** `most` rows are shown; with `cut` there are older ones that were shown before, so that `cursor` is not where they end.
+     * @typedef {{text: string, rows: Map<string, Summary>, waiting: Set<string>, cursor: string | null, most: number, cut: boolean}} State */
     const state = useRef(/** @type {State | null} */ (null));
     const [, draw] = useState({});
     const [error, setError] = useState(/** @type {unknown} */ (null));
@@ -29,23 +30,53 @@ export function useInstances(text, limit, holds = () => false) {
     const holding = useRef(holds);
     holding.current = holds;
 
+    /** What changed while an answer was on its way, which may be older than that. @type {{current: Map<string, Summary> | null}} */
+    const meanwhile = useRef(/** @type {Map<string, Summary> | null} */ (null));
+
+    /** Takes changes over; whether something is shown otherwise then. @param {State} now @param {Map<string, Summary>} changes @param {boolean} held */
+    const apply = (now, changes, held) => {
+        const whole = now.cursor === null && !now.cut;
+        const oldest = Math.min(...[...now.rows.values()].map((one) => one.number));
+        let changed = false;
+        for (const one of changes.values()) {
+            const fits = matches(filters, one);
+            const old = now.rows.get(one.id);
+            if (old && old.version >= one.version) continue;
+            if (old && (fits || held)) now.rows.set(one.id, one);
+            else if (old) now.rows.delete(one.id);
+            else if (fits && held && (whole || one.number > oldest)) now.waiting.add(one.id);
+            else if (fits && (whole || one.number > oldest)) now.rows.set(one.id, one);
+            else if (!now.waiting.delete(one.id)) continue;
+            changed = true;
+        }
+        if (!held && now.rows.size > now.most) {
+            now.rows = new Map(ordered(now.rows.values()).slice(0, now.most).map((row) => [row.id, row]));
+            now.cut = true;
+        }
+        return changed;
+    };
+
     const read = useCallback(
-        async (/** @type {string | null} */ cursor) => {
+        async (/** @type {string | null} */ cursor, /** @type {number | undefined} */ size = undefined) => {
             asked.current?.abort();
             const own = (asked.current = new AbortController());
             setBusy(true);
             if (!cursor) last.current = Date.now();
+            meanwhile.current = new Map();
             try {
                 const before = state.current;
                 // What has been read in several pages is read again in one.
-                const size = cursor || before?.text !== text ? limit : Math.min(LONGEST_PAGE, Math.max(limit, before.rows.size));
+                const wanted = size ?? (cursor || before?.text !== text ? limit : before.most);
                 const query = new URLSearchParams(text);
-                query.set('limit', String(size));
+                query.set('limit', String(Math.min(wanted, LONGEST_PAGE)));
                 if (cursor) query.set('cursor', cursor);
                 const page = (await get(`/v1/instances?${query}`, { signal: own.signal })).json;
                 const rows = new Map(cursor ? state.current?.rows : []);
                 for (const one of page.instances) rows.set(one.id, one);
-                state.current = { text, rows, waiting: cursor ? (state.current?.waiting ?? new Map()) : new Map(), cursor: page.next_cursor };
+                const waiting = (cursor && state.current?.waiting) || new Set();
+                state.current = { text, rows, waiting, cursor: page.next_cursor, most: Math.max(limit, rows.size), cut: false };
+                apply(state.current, meanwhile.current, false);
+                meanwhile.current = null;
                 setError(null);
             } catch (error) {
                 if (isAbort(error)) return;
@@ -73,21 +104,9 @@ export function useInstances(text, limit, holds = () => false) {
             const now = state.current;
             if (news.resync) return last.current > news.at ? undefined : again();
             if (!now || now.text !== text) return news.changed.size ? again() : undefined;
-            const held = holding.current();
-            const oldest = Math.min(...[...now.rows.values()].map((one) => one.number));
-            let changed = false;
-            for (const one of news.changed.values()) {
-                const fits = matches(filters, one);
-                const old = now.rows.get(one.id);
-                if (old && old.version > one.version) continue;
-                if (old && (fits || held)) now.rows.set(one.id, one);
-                else if (old) now.rows.delete(one.id);
-                else if (fits && (now.cursor === null || one.number > oldest)) (held ? now.waiting : now.rows).set(one.id, one);
-                else if (!now.waiting.delete(one.id)) continue;
-                changed = true;
-            }
-            if (!changed) return;
-            if (now.cursor && (now.rows.size < limit || (!held && now.rows.size > LONGEST_PAGE))) again();
+            for (const one of news.changed.values()) meanwhile.current?.set(one.id, one);
+            if (!apply(now, news.changed, holding.current())) return;
+            if ((now.cursor || now.cut) && now.rows.size < limit) again();
             draw({});
         });
         return () => {
@@ -101,17 +120,11 @@ export function useInstances(text, limit, holds = () => false) {
     return {
         rows: now && ordered(now.rows.values()),
         waiting: now?.waiting.size ?? 0,
-        more: Boolean(now?.cursor),
+        more: Boolean(now?.cursor || now?.cut),
         busy,
         error,
-        showWaiting() {
-            if (!now) return;
-            for (const [id, one] of now.waiting) now.rows.set(id, one);
-            for (const [id, one] of now.rows) if (!matches(filters, one)) now.rows.delete(id);
-            now.waiting = new Map();
-            draw({});
-        },
-        loadMore: () => now?.cursor && void read(now.cursor),
+        showWaiting: () => void read(null, limit),
+        loadMore: () => now && void (now.cut ? read(null, now.most + limit) : read(now.cursor)),
         reload: () => void read(null),
     };
 }
