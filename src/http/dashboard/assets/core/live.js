@@ -65,6 +65,14 @@ function rest() {
     wake?.();
 }
 
+/** The newest state of an instance that the news tells of. @param {News} news @param {string} id number or UUID */
+export function newsOf({ changed }, id) {
+    const known = changed.get(id.toLowerCase());
+    if (known || !/^\d+$/.test(id)) return known;
+    for (const one of changed.values()) if (one.number === Number(id)) return one;
+    return undefined;
+}
+
 /** Hears of changes until the returned function is called. @param {(news: News) => void} listener */
 export function subscribe(listener) {
     listeners.add(listener);

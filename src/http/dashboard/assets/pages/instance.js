@@ -1,8 +1,8 @@
 // One instance: how it is, what it was given, what it said.
-import { html, useEffect, useState } from '../core/html.js';
+import { html, useEffect, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { later } from '../core/later.js';
-import { subscribe } from '../core/live.js';
+import { newsOf, subscribe } from '../core/live.js';
 import { member } from '../core/raw_json.js';
 import { useResource } from '../core/resource.js';
 import { absolute, Ago, duration, Elapsed, now, secondsBetween } from '../core/time.js';
@@ -79,25 +79,36 @@ function Failure({ error, text }) {
     </section>`;
 }
 
-/** An instance that stays true. @param {string} id */
+/** An instance that stays true. @param {string} id number or UUID */
 function useInstance(id) {
-    const resource = useResource(`/v1/instances/${encodeURIComponent(id)}`, news => Boolean(uuid && news.changed.has(uuid)));
+    const resource = useResource(`/v1/instances/${encodeURIComponent(id)}`, news => Boolean(newsOf(news, id)));
     const read = /** @type {Instance | null} */ (resource.answer?.json ?? null);
-    const uuid = read?.id;
     // What the feed tells is shown at once; what it leaves out (inputs, output, result) follows with the next reading.
     const [told, setTold] = useState(/** @type {Summary | null} */ (null));
     useEffect(() => subscribe(news => {
-        const one = uuid && news.changed.get(uuid);
+        const one = newsOf(news, id);
         if (one) setTold(one);
-    }), [uuid]);
+    }), [id]);
     const of = read && told && told.id === read.id && told.version > read.version ? { ...read, ...told } : read;
     return { ...resource, of };
+}
+
+/** Its attempts: read again when one begins or ends. @param {string} id number or UUID @returns {Attempt[]} */
+function useAttempts(id) {
+    const known = useRef('');
+    return useResource(`/v1/instances/${encodeURIComponent(id)}/attempts`, news => {
+        const one = newsOf(news, id);
+        const state = one && `${one.attempt} ${one.status}`;
+        if (!state || state === known.current) return false;
+        known.current = state;
+        return true;
+    }).answer?.json.attempts ?? [];
 }
 
 /** @param {PageProps} props */
 export default function InstancePage({ params }) {
     const { of, answer, error, reload } = useInstance(params.id);
-    const attempts = useResource(`/v1/instances/${encodeURIComponent(params.id)}/attempts`, news => Boolean(of && news.changed.has(of.id)));
+    const attempts = useAttempts(params.id);
     useCopyAs({ path: `/v1/instances/${params.id}`, cli: ['status', params.id] });
     const text = answer?.text ?? '';
     const [inputs, output, result, failure] = ['inputs', 'output', 'result', 'error'].map(name => member(text, name) ?? 'null');
@@ -116,7 +127,7 @@ export default function InstancePage({ params }) {
                     <${JsonBlock} title="Inputs" text=${inputs} />
                     ${result !== 'null' && result !== output && html`<${JsonBlock} title="Result" text=${result} />`}
                     ${output !== 'null' && html`<${JsonBlock} title="Output" text=${output} />`}
-                    ${attempts.answer && attempts.answer.json.attempts.length > 0 && html`<${AttemptTimeline} of=${of} attempts=${attempts.answer.json.attempts} />`}
+                    ${attempts.length > 0 && html`<${AttemptTimeline} of=${of} attempts=${attempts} />`}
                 </div>
                 <${Facts} of=${of} />
             </div>

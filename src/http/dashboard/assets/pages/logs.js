@@ -1,6 +1,7 @@
 // The log of an instance, alone.
 import { html } from '../core/html.js';
 import { url } from '../core/base.js';
+import { newsOf } from '../core/live.js';
 import { useResource } from '../core/resource.js';
 import { route, setQuery } from '../core/router.js';
 import { useCopyAs } from '../parts/copy_as.js';
@@ -11,10 +12,7 @@ import { InstanceStatus } from '../parts/status.js';
 
 /** @param {PageProps} props */
 export default function Logs({ params, query }) {
-    const { answer, error, reload } = useResource(`/v1/instances/${encodeURIComponent(params.id)}`, news => {
-        const id = answer?.json.id;
-        return Boolean(id && news.changed.has(id));
-    });
+    const { answer, error, reload } = useResource(`/v1/instances/${encodeURIComponent(params.id)}`, news => Boolean(newsOf(news, params.id)));
     const instance = /** @type {Instance | null} */ (answer?.json ?? null);
     const filter = { stream: query.get('stream') ?? '', grep: query.get('grep') ?? '' };
     const asked = new URLSearchParams(Object.entries({ tail: '500', ...filter }).filter(([, value]) => value));
