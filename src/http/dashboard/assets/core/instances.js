@@ -10,6 +10,13 @@ import { subscribe } from './live.js';
 const LONGEST_PAGE = 500;
 const APART = 1000; // ms between two reads that nobody asked for
 
+/** `most` rows are shown; with `cut` there are older ones that were shown before, so that `cursor` is not where they end.
+ * @typedef {{text: string, rows: Map<string, Summary>, waiting: Set<string>, cursor: string | null, most: number, cut: boolean}} State */
+
+/** The list that was left last: who comes back sees it at once, where it was, until it has been read anew.
+ * @type {State | null} */
+let kept = null;
+
 /** Newest first, without doubles. @param {Iterable<Summary>} rows */
 const ordered = (rows) => [...rows].sort((a, b) => b.number - a.number);
 
@@ -18,9 +25,7 @@ const ordered = (rows) => [...rows].sort((a, b) => b.number - a.number);
  * @param {string} text @param {number} limit @param {() => boolean} [holds] @returns {InstanceList} */
 export function useInstances(text, limit, holds = () => false) {
     const filters = useMemo(() => readFilters(new URLSearchParams(text)), [text]);
-    /** `most` rows are shown; with `cut` there are older ones that were shown before, so that `cursor` is not where they end.
-     * @typedef {{text: string, rows: Map<string, Summary>, waiting: Set<string>, cursor: string | null, most: number, cut: boolean}} State */
-    const state = useRef(/** @type {State | null} */ (null));
+    const state = useRef(kept?.text === text && kept.most >= limit ? kept : null);
     const [, draw] = useState({});
     const [error, setError] = useState(/** @type {unknown} */ (null));
     const [busy, setBusy] = useState(false);
@@ -75,7 +80,7 @@ export function useInstances(text, limit, holds = () => false) {
                 for (const one of page.instances) rows.set(one.id, one);
                 const waiting = (cursor && state.current?.waiting) || new Set();
                 state.current = { text, rows, waiting, cursor: page.next_cursor, most: Math.max(limit, rows.size), cut: false };
-                apply(state.current, meanwhile.current, false);
+                apply(state.current, meanwhile.current, holding.current());
                 meanwhile.current = null;
                 setError(null);
             } catch (error) {
@@ -113,6 +118,7 @@ export function useInstances(text, limit, holds = () => false) {
             leave();
             clearTimeout(timer);
             asked.current?.abort();
+            kept = state.current;
         };
     }, [read]);
 

@@ -11,7 +11,7 @@ import { ownPath, url } from './base.js';
 let routes = [];
 
 /** Where we are. @type {Signal<Place>} */
-export const route = signal({ path: '/', params: {}, query: new URLSearchParams(), page: null });
+export const route = signal({ path: '', params: {}, query: new URLSearchParams(), page: null });
 
 /** How often the reader went to another page; 0 on the one that was opened first. */
 export let visits = 0;
@@ -48,6 +48,7 @@ function read() {
 /** Goes to a path of ours, which may carry a query and a fragment. @param {string} path @param {{replace?: boolean}} [how] */
 export function navigate(path, { replace = false } = {}) {
     const before = location.pathname;
+    if (!replace) history.replaceState({ y: scrollY }, '');
     history[replace ? 'replaceState' : 'pushState'](null, '', url(path));
     read();
     if (location.pathname !== before) scrollTo(0, 0);
@@ -63,7 +64,12 @@ export function setQuery(query, how) {
 /** Begins to follow the address. @param {Route[]} table */
 export function startRouter(table) {
     routes = table;
-    addEventListener('popstate', read);
+    addEventListener('popstate', () => {
+        const y = history.state?.y ?? 0;
+        read();
+        // Once the page that is come back to has been drawn.
+        requestAnimationFrame(() => requestAnimationFrame(() => scrollTo(0, y)));
+    });
     document.addEventListener('click', (event) => {
         if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
         const link = event.target instanceof Element ? event.target.closest('a') : null;

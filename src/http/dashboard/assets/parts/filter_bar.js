@@ -67,7 +67,8 @@ export function FilterBar({ filters, tasks, counts, change }) {
             ${filters.created_after && html`<${Chip} text=${moment(filters.created_after, 'last', 'since')} off=${() => change({ ...filters, created_after: '' })} />`}
             ${filters.created_before && html`<${Chip} text=${moment(filters.created_before, 'older than', 'before')} off=${() => change({ ...filters, created_before: '' })} />`}
             <input ref=${box} list=${`${id}-offers`} aria-label="Add a filter: a task, a label as key:value, or an age such as -24h"
-                aria-describedby=${`${id}-fault`} autocomplete="off" spellcheck=${false} placeholder="Task, key:value or -24h" onInput=${onInput} />
+                aria-describedby=${`${id}-fault`} autocomplete="off" spellcheck=${false} placeholder="Task, key:value or -24h" onInput=${onInput}
+                onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Escape' && box.current?.blur()} />
             <datalist id=${`${id}-offers`}>
                 ${tasks.map((task) => html`<option value=${task.id}>task</option>`)}
                 ${AGES.map((age) => html`<option value=${age}>started since</option>`)}
