@@ -76,9 +76,17 @@ export function useInstances(text, limit, holds = () => false) {
                 query.set('limit', String(Math.min(wanted, LONGEST_PAGE)));
                 if (cursor) query.set('cursor', cursor);
                 const page = (await get(`/v1/instances?${query}`, { signal: own.signal })).json;
-                const rows = new Map(cursor ? state.current?.rows : []);
-                for (const one of page.instances) rows.set(one.id, one);
-                const waiting = (cursor && state.current?.waiting) || new Set();
+                // Nobody asked for this reading: what is new in it waits too.
+                const known = state.current?.text === text ? state.current : null;
+                const held = !cursor && size === undefined && known !== null && known.rows.size > 0 && holding.current();
+                const newest = held ? Math.max(...[...known.rows.values()].map((one) => one.number)) : Infinity;
+                const rows = new Map(cursor || held ? known?.rows : []);
+                /** @type {Set<string>} */
+                const waiting = (cursor && known?.waiting) || new Set();
+                for (const one of page.instances) {
+                    if (one.number > newest) waiting.add(one.id);
+                    else rows.set(one.id, one);
+                }
                 state.current = { text, rows, waiting, cursor: page.next_cursor, most: Math.max(limit, rows.size), cut: false };
                 apply(state.current, meanwhile.current, holding.current());
                 meanwhile.current = null;
