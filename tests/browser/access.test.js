@@ -13,10 +13,10 @@ closed.daemon.token = RUN;
 /** Chromium's word for an answer that asks for a token. */
 const ASKED = /status of 401/;
 
-test('with a token that may read only there is no button to stop or start', async () => {
+test('with a token that may read only there is no button to stop or start', async t => {
     const { number } = await closed.daemon.start('sleep', { seconds: 3600 });
     const done = await closed.daemon.run('sleep', { seconds: 0 });
-    const page = await closed.browser.page();
+    const page = await closed.browser.page(t, {});
     await page.goto(`/instances/${number}`);
     await page.waitForURL(/\/login\?next=/);
     await page.getByLabel('Token').fill('tw_wrong');
@@ -43,7 +43,7 @@ test('with a token that may read only there is no button to stop or start', asyn
     assert.equal(await page.evaluate(() => document.cookie), '');
     assertClean(page, ASKED);
 
-    const other = await closed.browser.page();
+    const other = await closed.browser.page(t, {});
     await other.goto(`/login?next=/instances/${number}`);
     await other.getByLabel('Token').fill(RUN);
     await other.getByRole('button', { name: 'Log in' }).click();
@@ -51,10 +51,10 @@ test('with a token that may read only there is no button to stop or start', asyn
     assertClean(other, ASKED);
 });
 
-test('all of it by keyboard', async () => {
+test('all of it by keyboard', async t => {
     const { daemon, browser } = open;
     const { number } = await daemon.start('sleep', { seconds: 3600 });
-    const page = await browser.page();
+    const page = await browser.page(t, {});
     await page.goto('/');
     await page.locator('.connection.live').waitFor();
     const press = async (/** @type {string[]} */ ...keys) => {
@@ -118,10 +118,10 @@ test('all of it by keyboard', async () => {
     assertClean(page);
 });
 
-test('every view can be copied as a line for a shell', async () => {
+test('every view can be copied as a line for a shell', async t => {
     const { daemon, browser } = open;
     const { number } = await daemon.run('sleep', { seconds: 0 });
-    const page = await browser.page();
+    const page = await browser.page(t);
     /** @type {[string, string, RegExp, RegExp][]} */
     const views = [
         ['/', '.tiles', /^curl .*\/v1\/stats/, /^taskwright ps$/],

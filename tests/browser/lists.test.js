@@ -15,8 +15,8 @@ const shown = page => page.locator('table.instances tbody a').evaluateAll(all =>
 /** @param {import('playwright-core').Page} page @param {number[]} numbers */
 const lists = (page, numbers) => eventually(async () => JSON.stringify(await shown(page)) === JSON.stringify(numbers), `the list has ${numbers}`);
 
-test('filters are in the address, and survive reload and Back', async () => {
-    const page = await browser.page();
+test('filters are in the address, and survive reload and Back', async t => {
+    const page = await browser.page(t);
     await page.goto('/instances');
     await lists(page, [failed.number, other.number, one.number]);
     const box = page.getByLabel(/Add a filter/);
@@ -45,8 +45,8 @@ test('filters are in the address, and survive reload and Back', async () => {
     assertClean(page);
 });
 
-test('two hundred are stopped at once', async () => {
-    const page = await browser.page();
+test('two hundred are stopped at once', async t => {
+    const page = await browser.page(t);
     const items = Array.from({ length: 200 }, () => ({ task_id: 'sleep', inputs: { seconds: 3600 }, labels: { many: 'yes' } }));
     await daemon.call('POST', '/v1/instances/batch', { instances: items });
     await page.goto('/instances?label=many:yes');
@@ -62,8 +62,8 @@ test('two hundred are stopped at once', async () => {
     assertClean(page);
 });
 
-test('those that are selected are retried, and no others', async () => {
-    const page = await browser.page();
+test('those that are selected are retried, and no others', async t => {
+    const page = await browser.page(t);
     await page.goto('/instances?label=customer:acme');
     await page.getByLabel(`Select ${failed.number}`).check();
     await page.getByRole('button', { name: 'Retry' }).click();
@@ -74,8 +74,8 @@ test('those that are selected are retried, and no others', async () => {
     assertClean(page);
 });
 
-test('new ones wait while the reader has scrolled', async () => {
-    const page = await browser.page({ viewport: { width: 1280, height: 400 } });
+test('new ones wait while the reader has scrolled', async t => {
+    const page = await browser.page(t, { viewport: { width: 1280, height: 400 } });
     await daemon.call('POST', '/v1/instances/batch', { instances: Array.from({ length: 60 }, () => ({ task_id: 'sleep', inputs: { seconds: 0 }, labels: { row: 'yes' } })) });
     await page.goto('/instances?label=row:yes');
     await page.locator('.connection.live').waitFor();

@@ -9,8 +9,8 @@ const { daemon, browser } = await suite();
 /** What Chromium says of requests that a dead daemon did not answer. */
 const AWAY = /net::ERR_|Failed to load resource/;
 
-test('progress moves without a reload', async () => {
-    const page = await browser.page();
+test('progress moves without a reload', async t => {
+    const page = await browser.page(t);
     const { number } = await daemon.start('ticks');
     await daemon.until(number, ['running']);
     await page.goto(`/instances/${number}`);
@@ -31,8 +31,8 @@ test('progress moves without a reload', async () => {
     assertClean(page);
 });
 
-test('lists and counts move without a reload', async () => {
-    const page = await browser.page();
+test('lists and counts move without a reload', async t => {
+    const page = await browser.page(t);
     await page.goto('/instances?status=running');
     await page.locator('.connection.live').waitFor();
     const { number } = await daemon.start('sleep', { seconds: 3600 });
@@ -42,8 +42,8 @@ test('lists and counts move without a reload', async () => {
     assertClean(page);
 });
 
-test('a task is stopped, with the grace that was given', async () => {
-    const page = await browser.page();
+test('a task is stopped, with the grace that was given', async t => {
+    const page = await browser.page(t);
     const { number } = await daemon.start('stubborn');
     await daemon.until(number, ['running']);
     await page.goto(`/instances/${number}`);
@@ -67,8 +67,8 @@ test('a task is stopped, with the grace that was given', async () => {
     assertClean(page);
 });
 
-test('what a stop is refused for is told where it was asked', async () => {
-    const page = await browser.page();
+test('what a stop is refused for is told where it was asked', async t => {
+    const page = await browser.page(t);
     const { number } = await daemon.start('sleep', { seconds: 3600 });
     await page.goto(`/instances/${number}`);
     await page.getByRole('button', { name: 'Stop', exact: true }).click();
@@ -80,9 +80,9 @@ test('what a stop is refused for is told where it was asked', async () => {
     assertClean(page, /status of 4\d\d/);
 });
 
-test('after kill -9 a banner, then live again with nothing missing', async () => {
-    const page = await browser.page();
-    const log = await browser.page();
+test('after kill -9 a banner, then live again with nothing missing', async t => {
+    const page = await browser.page(t);
+    const log = await browser.page(t);
     const { number } = await daemon.start('ticks', {}, { max_attempts: 5 });
     await daemon.until(number, ['running']);
     await page.goto('/instances');
@@ -115,7 +115,7 @@ test('after kill -9 a banner, then live again with nothing missing', async () =>
     assertClean(log, AWAY);
 });
 
-test('seven tabs are open, and the seventh loads and is live', async () => {
+test('seven tabs are open, and the seventh loads and is live', async t => {
     const context = await browser.context();
     const { number } = await daemon.start('ticks');
     // To the browser all of them are seen: none has closed its stream because it is hidden.
@@ -141,8 +141,8 @@ test('seven tabs are open, and the seventh loads and is live', async () => {
     await daemon.call('DELETE', `/v1/instances/${number}?force`);
 });
 
-test('a hidden tab has no stream, and is up to date when it is seen again', async () => {
-    const page = await browser.page();
+test('a hidden tab has no stream, and is up to date when it is seen again', async t => {
+    const page = await browser.page(t);
     await page.goto('/instances?task_id=sleep');
     await page.locator('.connection.live').waitFor();
     const hide = (/** @type {boolean} */ hidden) => page.evaluate(hidden => {

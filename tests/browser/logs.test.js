@@ -24,8 +24,8 @@ const nodes = page => page.evaluate(() => {
 const whole = all => all.every((n, at) => at === 0 || n === all[at - 1] + 1);
 
 for (const path of ['logs', '']) {
-    test(`a log of 100,000 lines opens in less than 2 s with less than 6,000 nodes, at /${path}`, async () => {
-        const page = await browser.page();
+    test(`a log of 100,000 lines opens in less than 2 s with less than 6,000 nodes, at /${path}`, async t => {
+        const page = await browser.page(t);
         // What is measured is the log, not the first fetch of the scripts from a debug build.
         await page.goto('/instances');
         await page.locator('table').waitFor();
@@ -41,8 +41,8 @@ for (const path of ['logs', '']) {
     });
 }
 
-test('older lines come on scrolling up, far ones go, and the page stays small', async () => {
-    const page = await browser.page();
+test('older lines come on scrolling up, far ones go, and the page stays small', async t => {
+    const page = await browser.page(t);
     await page.goto(`/instances/${long}/logs`);
     await page.getByText(`line ${LINES} of many`).waitFor();
     const box = page.getByRole('region', { name: 'Lines of the log' });
@@ -68,8 +68,8 @@ test('older lines come on scrolling up, far ones go, and the page stays small', 
     assertClean(page);
 });
 
-test('what is seen stays where it is while older lines come', async () => {
-    const page = await browser.page();
+test('what is seen stays where it is while older lines come', async t => {
+    const page = await browser.page(t);
     await page.goto(`/instances/${long}/logs`);
     await page.getByText(`line ${LINES} of many`).waitFor();
     const box = page.getByRole('region', { name: 'Lines of the log' });
@@ -84,8 +84,8 @@ test('what is seen stays where it is while older lines come', async () => {
     assert.ok(Math.abs(moved) < 2, `moved ${moved} px`);
 });
 
-test('following ends on scrolling up, and f takes it up again', async () => {
-    const page = await browser.page();
+test('following ends on scrolling up, and f takes it up again', async t => {
+    const page = await browser.page(t);
     const { number } = await daemon.start('ticks');
     await page.goto(`/instances/${number}/logs`);
     await page.getByText('Following').waitFor();
@@ -107,8 +107,8 @@ test('following ends on scrolling up, and f takes it up again', async () => {
     assertClean(page);
 });
 
-test('an instance\'s own page follows its log', async () => {
-    const page = await browser.page();
+test('an instance\'s own page follows its log', async t => {
+    const page = await browser.page(t);
     const { number } = await daemon.start('ticks');
     await page.goto(`/instances/${number}`);
     await page.getByText(/^tick 20$/).waitFor();
@@ -119,8 +119,8 @@ test('an instance\'s own page follows its log', async () => {
     assertClean(page);
 });
 
-test('lines have links', async () => {
-    const page = await browser.page();
+test('lines have links', async t => {
+    const page = await browser.page(t);
     await page.goto(`/instances/${long}/logs#L50120-L50130`);
     await page.locator('.ln.marked').first().waitFor();
     assert.equal(await page.locator('.ln.marked').count(), 11);
@@ -145,8 +145,8 @@ test('lines have links', async () => {
     assertClean(page);
 });
 
-test('the server searches, and only stderr can be shown', async () => {
-    const page = await browser.page();
+test('the server searches, and only stderr can be shown', async t => {
+    const page = await browser.page(t);
     await page.goto(`/instances/${long}/logs`);
     await page.getByText(`line ${LINES} of many`).waitFor();
     await page.getByLabel('Search the log').fill('line 4242');
@@ -168,8 +168,8 @@ test('the server searches, and only stderr can be shown', async () => {
     assertClean(page);
 });
 
-test('colours are classes, and times, wrapping and raw text can be had', async () => {
-    const page = await browser.page();
+test('colours are classes, and times, wrapping and raw text can be had', async t => {
+    const page = await browser.page(t, {});
     await page.goto(`/instances/${long}/logs#L1`);
     const green = page.locator('.ln .a-f2.a-bold');
     await green.waitFor();

@@ -18,9 +18,9 @@ const running = await daemon.start('sleep', { seconds: 3600 });
 await daemon.start('sleep', { seconds: 1 }, { delay: '1d' });
 await daemon.until(running.number, ['running']);
 
-test('an empty store shows how to begin', async () => {
+test('an empty store shows how to begin', async t => {
     const empty = await suite();
-    const page = await empty.browser.page();
+    const page = await empty.browser.page(t);
     await page.goto('/');
     await page.getByText('Nothing has run here yet').waitFor();
     await page.getByRole('link', { name: /^Start / }).first().waitFor();
@@ -59,8 +59,8 @@ async function open(page, path, whole) {
     await page.locator('h1').waitFor();
 }
 
-test('no page has an error, a violation of the policy or a request to elsewhere', async () => {
-    const page = await browser.page();
+test('no page has an error, a violation of the policy or a request to elsewhere', async t => {
+    const page = await browser.page(t);
     const titles = new Set();
     for (const [path, whole] of PAGES) {
         await open(page, path, whole);
@@ -74,9 +74,9 @@ test('no page has an error, a violation of the policy or a request to elsewhere'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
-    test(`axe-core finds nothing on any page, ${colorScheme}`, async () => {
+    test(`axe-core finds nothing on any page, ${colorScheme}`, async t => {
         // The policy of the page does not let a tool of the test in.
-        const page = await browser.page({ colorScheme, bypassCSP: true });
+        const page = await browser.page(t, { colorScheme, bypassCSP: true });
         for (const [path, whole] of PAGES) {
             await open(page, path, whole);
             await page.evaluate(axe);
@@ -89,8 +89,8 @@ for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
     });
 }
 
-test('no page is wider than 320 px', async () => {
-    const page = await browser.page({ viewport: { width: 320, height: 640 } });
+test('no page is wider than 320 px', async t => {
+    const page = await browser.page(t, { viewport: { width: 320, height: 640 } });
     for (const [path, whole] of PAGES) {
         await open(page, path, whole);
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -98,9 +98,9 @@ test('no page is wider than 320 px', async () => {
     }
 });
 
-test('a page is at most 45 KB over the wire, compressed', async () => {
+test('a page is at most 45 KB over the wire, compressed', async t => {
     for (const [path, whole] of PAGES) {
-        const page = await browser.page();
+        const page = await browser.page(t, {});
         await open(page, path, whole);
         const files = await page.evaluate(() =>
             [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
@@ -112,7 +112,6 @@ test('a page is at most 45 KB over the wire, compressed', async () => {
         assert.ok(files.filter(one => one.name.endsWith('.js')).length > 15, `${path}: its modules were seen`);
         for (const { name, bytes, whole } of files) if (whole > 1000) assert.ok(bytes < whole, `${name} is compressed`);
         assert.ok(bytes <= 45 * 1024, `${path} takes ${bytes} bytes: ${files.map(one => `\n${one.bytes} ${one.name}`)}`);
-        await page.context().close();
     }
 });
 

@@ -19,8 +19,8 @@ async function best(measure, times = 7) {
     return Math.min(...all);
 }
 
-test('a page is painted within 200 ms', async () => {
-    const page = await browser.page();
+test('a page is painted within 200 ms', async t => {
+    const page = await browser.page(t);
     // The scripts are kept by the browser, as they are for whoever comes a second time.
     await page.goto('/');
     await page.locator('.tiles').waitFor();
@@ -35,8 +35,8 @@ test('a page is painted within 200 ms', async () => {
     assertClean(page);
 });
 
-test('a list is shown within 100 ms of a filter', async () => {
-    const page = await browser.page();
+test('a list is shown within 100 ms of a filter', async t => {
+    const page = await browser.page(t);
     await page.goto('/instances');
     await page.locator('table.instances tbody tr').first().waitFor();
     /** From the click to the first row of the new list, within the page. @param {string} name @param {string} status */

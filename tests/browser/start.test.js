@@ -15,8 +15,8 @@ async function startedNumber(page) {
 /** The inputs as the server has them. @param {number} number */
 const inputsOf = async number => /"inputs":(\{.*?\}),"output"/.exec(await daemon.text('GET', `/v1/instances/${number}`))?.[1];
 
-test('a task is started through the form', async () => {
-    const page = await browser.page();
+test('a task is started through the form', async t => {
+    const page = await browser.page(t);
     await page.goto('/tasks');
     await page.getByRole('link', { name: 'form', exact: true }).click();
     await page.getByRole('link', { name: 'Start', exact: true }).click();
@@ -44,8 +44,8 @@ test('a task is started through the form', async () => {
     assertClean(page);
 });
 
-test('what the server refuses stands at its field, which has the focus', async () => {
-    const page = await browser.page();
+test('what the server refuses stands at its field, which has the focus', async t => {
+    const page = await browser.page(t);
     await page.goto('/tasks/sleep/start');
     const seconds = page.getByLabel('seconds');
     await seconds.fill('-1');
@@ -63,8 +63,8 @@ test('what the server refuses stands at its field, which has the focus', async (
     assertClean(page, /status of 422/);
 });
 
-test('an option that is refused opens the options, and a missing member is told at its field', async () => {
-    const page = await browser.page();
+test('an option that is refused opens the options, and a missing member is told at its field', async t => {
+    const page = await browser.page(t);
     await page.goto('/tasks/form/start');
     await page.getByLabel('count').fill('2');
     await page.getByRole('button', { name: 'Check' }).click();
@@ -86,8 +86,8 @@ test('an option that is refused opens the options, and a missing member is told 
     assertClean(page, /status of 422/);
 });
 
-test('two presses start one', async () => {
-    const page = await browser.page();
+test('two presses start one', async t => {
+    const page = await browser.page(t);
     const before = (await daemon.call('GET', '/v1/instances?task_id=sleep')).instances.length;
     await page.goto('/tasks/sleep/start');
     await page.getByLabel('seconds').fill('0.5');
@@ -102,8 +102,8 @@ test('two presses start one', async () => {
     assertClean(page);
 });
 
-test('a start whose answer was lost is not started again', async () => {
-    const page = await browser.page();
+test('a start whose answer was lost is not started again', async t => {
+    const page = await browser.page(t);
     await page.goto('/tasks/sleep/start');
     await page.getByLabel('seconds').fill('0.25');
     let lose = true;
@@ -122,8 +122,8 @@ test('a start whose answer was lost is not started again', async () => {
     assertClean(page, /net::ERR_FAILED/);
 });
 
-test('it runs again with a changed input, and what was not changed goes back as it was', async () => {
-    const page = await browser.page();
+test('it runs again with a changed input, and what was not changed goes back as it was', async t => {
+    const page = await browser.page(t);
     const given = '{"name":"\\u00e9t\\u00e9","count":9007199254740993,"ratio":1.50,"tags":["\\u0061","b"],"where":{"zip":7,"city":"Oslo","more":1e3},"unknown":[1.0,{"x":12345678901234567890}]}';
     const text = await daemon.text('POST', '/v1/instances', `{"task_id":"form","inputs":${given},"labels":{"a":"b"}}`);
     const first = JSON.parse(text).number;
@@ -143,8 +143,8 @@ test('it runs again with a changed input, and what was not changed goes back as 
     assertClean(page);
 });
 
-test('form and JSON are two views of the same', async () => {
-    const page = await browser.page();
+test('form and JSON are two views of the same', async t => {
+    const page = await browser.page(t);
     await page.goto('/tasks/form/start');
     await page.getByLabel('count').fill('9007199254740993');
     await page.getByRole('button', { name: 'JSON' }).click();

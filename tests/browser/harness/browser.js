@@ -9,6 +9,7 @@ const PATIENCE = 20_000;
 export class Browser {
     /** @type {import('playwright-core').Browser} */ #browser;
     /** @type {import('./daemon.js').Daemon} */ #daemon;
+    /** @type {Promise<import('playwright-core').BrowserContext> | undefined} */ #shared;
 
     /** @param {import('playwright-core').Browser} browser @param {import('./daemon.js').Daemon} daemon */
     constructor(browser, daemon) {
@@ -22,9 +23,14 @@ export class Browser {
         return new Browser(await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] }), daemon);
     }
 
-    /** A page of its own, with nothing in its cache and no cookie. @param {import('playwright-core').BrowserContextOptions} [options] */
-    async page(options = {}) {
-        return this.tab(await this.context(options));
+    /** A page that is closed when the test is over. Without options it shares what the browser keeps with the others,
+     * so that the scripts are fetched once. @param {import('node:test').TestContext} t
+     * @param {import('playwright-core').BrowserContextOptions} [options] */
+    async page(t, options) {
+        const context = options ? await this.context(options) : await (this.#shared ??= this.context());
+        const page = await this.tab(context);
+        t.after(() => (options ? context.close() : page.close()));
+        return page;
     }
 
     /** @param {import('playwright-core').BrowserContextOptions} [options] */
