@@ -55,7 +55,8 @@ async fn every_page_is_one_document_that_runs_only_our_own_files() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.text().await.unwrap(), first, "{page}");
     }
-    let linked = [quoted(&first, "href"), quoted(&first, "src")].concat();
+    let mut linked = [quoted(&first, "href"), quoted(&first, "src")].concat();
+    linked.retain(|link| link != "/");
     assert!(linked.len() > 5, "{first}");
     for file in linked {
         assert!(file.starts_with("/assets/"), "{file}");
@@ -90,13 +91,26 @@ async fn a_head_tells_the_length_of_what_a_get_would_send() {
 
 #[tokio::test]
 async fn links_carry_the_prefix_of_a_proxy() {
-    let server = TestServer::with_config("[server]\nbase_path = \"/work\"\n").await;
-    for path in ["/login", "/work/login", "/work/"] {
-        let page = browse(&server, path).await.text().await.unwrap();
-        assert!(page.contains("data-base=\"/work\""), "{page}");
-        let script = quoted(&page, "src").remove(0);
-        assert!(script.starts_with("/work/assets/"), "{script}");
-        assert_eq!(browse(&server, &script).await.status(), StatusCode::OK);
+    // The second is the name of a page too.
+    for base in ["/work", "/tasks"] {
+        let server = TestServer::with_config(&format!("[server]\nbase_path = \"{base}\"\n")).await;
+        for path in ["/login", &format!("{base}/login"), &format!("{base}/"), base, "/tasks/sleep"] {
+            let page = browse(&server, path).await.text().await.unwrap();
+            assert!(page.contains(&format!("data-base=\"{base}\"")), "{path}: {page}");
+            let script = quoted(&page, "src").remove(0);
+            assert!(script.starts_with(&format!("{base}/assets/")), "{script}");
+            assert_eq!(browse(&server, &script).await.status(), StatusCode::OK);
+        }
+        for path in ["/v1/definitions/sleep", "/v1/stats", "/openapi.json"] {
+            let answer = server.client().get(server.url(&format!("{base}{path}"))).send().await.unwrap();
+            assert_eq!(
+                (answer.status(), header(&answer, "content-type").as_str()),
+                (StatusCode::OK, "application/json"),
+                "{path}"
+            );
+        }
+        let missing = server.client().get(server.url(&format!("{base}/none/none"))).send().await.unwrap();
+        assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     io::Write as _,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use ::http::{
@@ -18,13 +19,17 @@ use flate2::{Compression, write::GzEncoder};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
+use super::slim::{imports, slim};
 use crate::http::{
     Response,
     call::Call,
     problem::{Kind, Problem},
 };
 
-/// In a release they are part of the binary; in a debug build they are read anew for each request.
+/// After what time a debug build reads the files anew. A page asks for tens of them at once.
+const STALE: Duration = Duration::from_secs(1);
+
+/// In a release they are part of the binary, in a debug build they are read from the disk.
 #[derive(RustEmbed)]
 #[folder = "src/http/dashboard/assets/"]
 struct Files;
@@ -44,13 +49,18 @@ struct Asset {
 }
 
 impl Bundle {
-    /// The files as they are now.
+    /// The files as they are now; while they are edited, as they were a second ago at most.
     pub fn current() -> Arc<Bundle> {
-        static RELEASED: OnceLock<Arc<Bundle>> = OnceLock::new();
-        if cfg!(debug_assertions) {
-            return Arc::new(Bundle::read());
+        static LATEST: Mutex<Option<(Instant, Arc<Bundle>)>> = Mutex::new(None);
+        let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*latest {
+            Some((read, bundle)) if !cfg!(debug_assertions) || read.elapsed() < STALE => Arc::clone(bundle),
+            _ => {
+                let bundle = Arc::new(Bundle::read());
+                *latest = Some((Instant::now(), Arc::clone(&bundle)));
+                bundle
+            }
         }
-        Arc::clone(RELEASED.get_or_init(|| Arc::new(Bundle::read())))
     }
 
     fn read() -> Bundle {
@@ -63,8 +73,13 @@ impl Bundle {
             let Some(file) = Files::get(&name) else { continue };
             hash.update(name.as_bytes());
             hash.update([0]);
-            hash.update(&file.data);
-            let asset = Asset { bytes: file.data, media, compressed: OnceLock::new() };
+            let bytes = if is_read_by_people(&name) {
+                Cow::Owned(slim(&String::from_utf8_lossy(&file.data)).into_bytes())
+            } else {
+                file.data
+            };
+            hash.update(&bytes);
+            let asset = Asset { bytes, media, compressed: OnceLock::new() };
             files.insert(name.into_owned(), asset);
         }
         let name = hash.finalize().iter().take(8).fold(String::new(), |mut name, byte| {
@@ -74,10 +89,37 @@ impl Bundle {
         Bundle { name, files }
     }
 
-    /// The paths of the modules, within the bundle.
-    pub fn modules(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str).filter(|name| name.ends_with(".js"))
+    /// The modules that one needs before it runs, itself too: their paths within the bundle.
+    pub fn needed_by(&self, module: &str) -> BTreeSet<String> {
+        let mut needed = BTreeSet::new();
+        let mut open = vec![module.to_owned()];
+        while let Some(module) = open.pop() {
+            let Some(asset) = self.files.get(&module) else { continue };
+            let text = String::from_utf8_lossy(&asset.bytes);
+            open.extend(imports(&text).map(|path| beside(&module, path)).filter(|path| !needed.contains(path)));
+            needed.insert(module);
+        }
+        needed
     }
+}
+
+/// Whether a file is as it was written, with comments and indentation: not what other projects publish.
+fn is_read_by_people(name: &str) -> bool {
+    !name.starts_with("vendor/") && (name.ends_with(".js") || name.ends_with(".css"))
+}
+
+/// What a relative path means within a module.
+fn beside(module: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = module.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 /// What a file is; none for those that are not for browsers.
@@ -178,7 +220,15 @@ mod tests {
         let mut text = Vec::new();
         flate2::read::GzDecoder::new(&asset.compressed()[..]).read_to_end(&mut text).expect("gzip");
         assert!(text == asset.bytes.as_ref() && !text.is_empty());
-        assert!(bundle.modules().any(|name| name == "app.js"));
         assert!(bundle.files.keys().all(|name| media(name).is_some()));
+    }
+
+    #[test]
+    fn a_module_needs_those_that_it_imports_and_no_page() {
+        let needed = Bundle::read().needed_by("app.js");
+        for module in ["app.js", "core/router.js", "vendor/preact.js"] {
+            assert!(needed.contains(module), "{module}: {needed:?}");
+        }
+        assert!(!needed.iter().any(|module| module.starts_with("pages/")), "{needed:?}");
     }
 }

@@ -7,6 +7,7 @@
 mod assets;
 mod session;
 mod shell;
+mod slim;
 
 pub use assets::show as asset;
 pub use session::{begin as log_in, end as log_out, token};

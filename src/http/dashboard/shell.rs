@@ -39,12 +39,14 @@ fn document(base_path: &str) -> String {
          <script type=\"module\" src=\"{assets}/app.js\"></script>\n"
     );
     // A module names others, which name others: without this each step would be a round trip.
-    for module in bundle.modules().filter(|module| *module != "app.js") {
+    // Those of the pages come when a page is shown.
+    for module in bundle.needed_by("app.js").iter().filter(|module| *module != "app.js") {
         _ = writeln!(page, "<link rel=\"modulepreload\" href=\"{assets}/{module}\">");
     }
     _ = write!(
         page,
-        "</head>\n<body>\n<div id=\"app\"></div>\n<noscript>The dashboard needs JavaScript. What curl gets does not: \
+        "</head>\n<body>\n<div id=\"app\"><header class=\"top\"><a class=\"brand\" \
+         href=\"{base}/\">Taskwright</a></header></div>\n<noscript>The dashboard needs JavaScript. What curl gets does not: \
          <code>curl {base}/</code></noscript>\n</body>\n</html>\n"
     );
     page
