@@ -22,7 +22,7 @@ const CERTAIN = 0.02; // progress: before it nobody can say how long the rest wi
 /** What is left, if progress goes on as it did. @param {Instance} of */
 function left(of) {
     if (of.status !== 'running' || !of.started_at || of.progress < CERTAIN || of.progress >= 1) return null;
-    return (secondsBetween(of.started_at, of.updated_at) / of.progress) * (1 - of.progress) - secondsBetween(of.updated_at);
+    return (secondsBetween(of.started_at) / of.progress) * (1 - of.progress);
 }
 
 /** The bar, what is told beside it, and how long it takes. @param {{of: Instance}} props */
