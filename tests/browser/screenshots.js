@@ -57,7 +57,7 @@ async function anHour(daemon) {
     }
 }
 
-const daemon = await Daemon.start({ config: CONFIG, speed: 3600 / HOUR_IN });
+const daemon = await Daemon.start({ config: CONFIG, bare: true, speed: 3600 / HOUR_IN });
 const browser = await Browser.start(daemon);
 try {
     await anHour(daemon);

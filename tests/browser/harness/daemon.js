@@ -50,6 +50,7 @@ command = ["sh", "-c", 'echo "disk is full" >&2; exit 3']
 /**
  * @typedef {object} Options
  * @property {string} [config]  TOML that is added to the tasks above
+ * @property {boolean} [bare]  leaves the tasks above out
  * @property {Record<string, string>} [tokens]  scope of each token, by its text
  * @property {number} [speed]  of the wall clock of its first life, which ends now when it has run for an hour
  */
@@ -71,7 +72,7 @@ export class Daemon {
             const sha256 = createHash('sha256').update(text).digest('hex');
             return `[[tokens]]\nname = "${scope}"\nsha256 = "${sha256}"\nscopes = ["${scope}"]\n`;
         });
-        const config = [options.config ?? '', TASKS, ...tokens].join('\n');
+        const config = [options.config ?? '', options.bare ? '' : TASKS, ...tokens].join('\n');
         writeFileSync(join(daemon.#folder, 'config.toml'), config, { mode: 0o600 });
         await daemon.#spawn(options.speed);
         return daemon;
