@@ -1,5 +1,7 @@
 //! The command line as it is written and as `--help` teaches it.
 
+pub(super) mod client;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,6 +27,47 @@ pub(super) struct CommandLine {
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
+    /// Start a task, and say its number and id.
+    Start(client::Start),
+    /// Start a task and follow it: its log, its progress, its result. The exit code is how it ended.
+    ///
+    /// The log goes to stdout, progress to stderr, and the result follows at the end. Ctrl-C stops watching; the task goes
+    /// on. With --json the log goes to stderr, and stdout gets the done instance alone. It goes on through a restart of
+    /// the daemon, and no line of the log is lost.
+    Run(client::Run),
+    /// List the instances that are not done, or all that match.
+    ///
+    /// Into a pipe it prints tabs between: number, id, status, task, progress, created_at, started_at, finished_at,
+    /// labels, message.
+    Ps(client::Ps),
+    /// Show an instance in full, with its attempts and the end of its log.
+    Status(client::Status),
+    /// Print the log of an instance.
+    ///
+    /// Into a pipe lines go as they are. A terminal gets their colours, and no other control characters.
+    Logs(client::Logs),
+    /// Wait until instances are done. The exit code is how they ended.
+    ///
+    /// It waits through a restart of the daemon, for up to five minutes without one.
+    Wait(client::Wait),
+    /// Watch instances with their progress; without a terminal a line for each change.
+    Watch(client::Watch),
+    /// Stop instances, by id or all that match. Their records stay.
+    ///
+    /// A pending one is cancelled at once. One that runs is asked to end, and after its grace it is made to.
+    Stop(client::Stop),
+    /// Run done instances again as new ones, by id or all that match.
+    Retry(client::Retry),
+    /// List the tasks, or show one with its inputs and a command to start it.
+    Tasks(client::Tasks),
+    /// Print the address of the dashboard, or of an instance in it, and open it where there is a desktop.
+    Open(client::Open),
+    /// Send a request, and print the answer as it is.
+    Api(client::Api),
+    /// Print what a shell needs to complete verbs, flags, tasks and ids.
+    Completions(client::Completions),
+    /// Print the manual, or write its pages.
+    Man(client::Man),
     /// Run the daemon.
     ///
     /// Every key of the configuration file can be given as a variable too: TASKWRIGHT_SECTION__KEY, such as
