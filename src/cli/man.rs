@@ -14,7 +14,9 @@ use crate::domain::suggest;
 
 pub(super) fn run(man: &Man) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(FAILURE, format!("cannot write the manual: {error}"));
-    let mut whole = help::command();
+    // `help` has nothing to say that is not in the other pages.
+    let mut whole = help::command().disable_help_subcommand(true);
+    whole = whole.mut_subcommands(|verb| verb.disable_help_subcommand(true));
     whole.build();
     if let Some(folder) = &man.dir {
         fs::create_dir_all(folder).map_err(failed)?;

@@ -30,12 +30,15 @@ pub(super) fn run(retry: Retry) -> Result<(), Failure> {
         };
         for id in &ids {
             match again(&session, &retry, id, by_filter).await {
+                Ok(shown) if by_filter && !shown.answer.is_new() => {
+                    session.say(&format!("taskwright: {id} was retried already, as {}", shown.image.number));
+                }
                 Ok(shown) => {
                     let is_ours = wait.is_none() || session.output.is_table() || session.output.format == Format::Id;
                     if is_ours {
                         start::print(&session, &shown)?;
                     }
-                    begun.push(shown.image.id.to_string());
+                    begun.push(shown.image.number.to_string());
                 }
                 Err(failure) if ids.len() == 1 => return Err(failure),
                 Err(failure) => several.went_wrong(&session, id, failure)?,

@@ -32,7 +32,7 @@ pub(super) fn run(verb: client::Start) -> Result<(), Failure> {
                 if session.output.is_table() || session.output.format == Format::Id {
                     print(&session, &shown)?;
                 }
-                finish(&session, &[shown.image.id.to_string()], timeout).await
+                finish(&session, &[shown.image.number.to_string()], timeout).await
             }
         }
     })

@@ -72,11 +72,18 @@ impl Call {
 /// A whole answer of success.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    /// The status of the answer.
+    pub status: u16,
     url: String,
     body: Bytes,
 }
 
 impl Answer {
+    /// Whether what was asked for was made by this request; a replayed one made it before.
+    pub fn is_new(&self) -> bool {
+        self.status == 201
+    }
+
     /// The body as it came.
     pub fn text(&self) -> &str {
         // What is no UTF-8 is no JSON of a daemon; reading it says so.
@@ -201,7 +208,7 @@ impl Client {
             let (status, is_success) = (opened.status, opened.is_success());
             let body = opened.whole().await?;
             if is_success {
-                Ok(Answer { url: self.url.clone(), body })
+                Ok(Answer { status, url: self.url.clone(), body })
             } else {
                 Err(ClientError::Refused(Refusal::read(status, &body)))
             }
