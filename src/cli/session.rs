@@ -58,7 +58,13 @@ impl Session {
         let source = &self.source;
         match error {
             ClientError::Url { .. } | ClientError::Token => Failure::of(USAGE, error),
-            ClientError::Refused(refusal) => Failure::new(exit_code::of_refusal(refusal), refusal.text()),
+            ClientError::Refused(refusal) => {
+                let remedy = match refusal.kind.as_str() {
+                    "unauthorized" => ". Give --token or TASKWRIGHT_TOKEN, or put it into client.toml",
+                    _ => "",
+                };
+                Failure::new(exit_code::of_refusal(refusal), format!("{}{remedy}", refusal.text()))
+            }
             ClientError::Unreachable { source: why, .. } => {
                 let why = match why.kind() {
                     io::ErrorKind::ConnectionRefused => String::new(),
