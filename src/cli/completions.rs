@@ -20,8 +20,6 @@ pub(super) fn run(completions: &Completions) -> Result<(), Failure> {
     let completer: &dyn EnvCompleter =
         shells.completer(&shell).ok_or_else(|| failed(format!("{shell} is not known")))?;
     let mut script = Vec::new();
-    completer
-        .write_registration(VARIABLE, NAME, NAME, NAME, &mut script)
-        .map_err(|error| failed(error.to_string()))?;
+    completer.write_registration(VARIABLE, NAME, NAME, NAME, &mut script).map_err(|error| failed(error.to_string()))?;
     print::all(&String::from_utf8_lossy(&script))
 }

@@ -65,9 +65,7 @@ async fn schema(session: &Session, task: &str) -> Result<Value, Failure> {
 
 fn merged(base: Option<&Json>, pairs: &[String], schema: &Value, task: &str) -> Result<Box<RawValue>, Failure> {
     let members = Members::of(schema);
-    let unknown = |key: &str| {
-        Failure::new(USAGE, format!("the task {task} has no input `{key}`{}", members.hint(key)))
-    };
+    let unknown = |key: &str| Failure::new(USAGE, format!("the task {task} has no input `{key}`{}", members.hint(key)));
     let mut kept: Vec<(String, String)> = Vec::new();
     if let Some(base) = base {
         for (key, value) in json::members(base.raw()).unwrap_or_default() {
@@ -118,15 +116,13 @@ fn value_of(members: &Members<'_>, key: &str, mut values: Vec<Written>) -> Resul
             Written::Json(_) => None,
         })
         .collect();
-    texts
-        .and_then(|texts| members.list(key, &texts))
-        .ok_or_else(|| Failure::new(USAGE, format!("the input `{key}` is given twice, and the task takes no list there")))
+    texts.and_then(|texts| members.list(key, &texts)).ok_or_else(|| {
+        Failure::new(USAGE, format!("the input `{key}` is given twice, and the task takes no list there"))
+    })
 }
 
 fn pair_of(pair: &str) -> Result<Pair, Failure> {
-    let malformed = || {
-        Failure::new(USAGE, format!("`{pair}` is no input: write KEY=VALUE, KEY:=JSON or KEY=@FILE"))
-    };
+    let malformed = || Failure::new(USAGE, format!("`{pair}` is no input: write KEY=VALUE, KEY:=JSON or KEY=@FILE"));
     let (key, text) = pair.split_once('=').ok_or_else(malformed)?;
     let (key, is_json) = key.strip_suffix(':').map_or((key, false), |key| (key, true));
     if key.is_empty() {
@@ -196,7 +192,10 @@ mod tests {
     #[test]
     fn pairs_replace_members_of_the_object() {
         let built = |base, pairs: &[&str]| built(base, pairs).expect("valid");
-        assert_eq!(built(Some(r#"{"seconds": 1e400, "x": [1]}"#), &["name=a=b"]), r#"{"seconds":1e400,"x":[1],"name":"a=b"}"#);
+        assert_eq!(
+            built(Some(r#"{"seconds": 1e400, "x": [1]}"#), &["name=a=b"]),
+            r#"{"seconds":1e400,"x":[1],"name":"a=b"}"#
+        );
         assert_eq!(built(Some(r#"{"seconds": 1}"#), &["seconds=2.0"]), r#"{"seconds":2.0}"#);
         assert_eq!(built(None, &["tags=a", "tags=b", "name:=null"]), r#"{"tags":["a","b"],"name":null}"#);
     }

@@ -57,8 +57,7 @@ impl Style {
 
     fn text(self, session: &Session, raw: &str) -> Result<String, Failure> {
         let line: LineImage = read(session, raw)?;
-        let on_terminal =
-            if self.to_stderr { session.output.draws } else { session.output.is_terminal };
+        let on_terminal = if self.to_stderr { session.output.draws } else { session.output.is_terminal };
         let text = if on_terminal { ansi::for_terminal(&line.text, session.output.colour) } else { line.text };
         Ok(if self.timestamps { format!("{} {text}\n", line.time) } else { format!("{text}\n") })
     }
@@ -66,9 +65,8 @@ impl Style {
 
 /// Reads a part of an answer.
 pub(super) fn read<T: for<'a> Deserialize<'a>>(session: &Session, raw: &str) -> Result<T, Failure> {
-    serde_json::from_str(raw).map_err(|source| {
-        session.failure(&ClientError::Answer { url: session.client.url().to_owned(), source })
-    })
+    serde_json::from_str(raw)
+        .map_err(|source| session.failure(&ClientError::Answer { url: session.client.url().to_owned(), source }))
 }
 
 /// One page.

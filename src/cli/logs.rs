@@ -26,11 +26,8 @@ pub(super) fn run(logs: Logs) -> Result<(), Failure> {
         as_json: matches!(session.output.format, Format::Json | Format::Jsonl),
         to_stderr: false,
     };
-    let slice = LogSlice {
-        stream: logs.stderr.then(|| "stderr".to_owned()),
-        grep: logs.grep.clone(),
-        ..LogSlice::default()
-    };
+    let slice =
+        LogSlice { stream: logs.stderr.then(|| "stderr".to_owned()), grep: logs.grep.clone(), ..LogSlice::default() };
     session.run(async {
         let whole_pages = session.output.format == Format::Json && !logs.follow;
         let (next, reader) = match logs.number {
@@ -76,11 +73,8 @@ async fn print_all(
     let mut slice = LogSlice { from: Some(1), limit: Some(PAGE), ..slice.clone() };
     loop {
         let (answer, page) = log_lines::page(session, id, &slice).await?;
-        let reader = if whole_pages {
-            output::stream(answer.text().as_bytes())?
-        } else {
-            show_page(session, style, &page)?
-        };
+        let reader =
+            if whole_pages { output::stream(answer.text().as_bytes())? } else { show_page(session, style, &page)? };
         if page.next.is_none() || page.lines.is_empty() || reader == Reader::Gone {
             return Ok((page.next, reader));
         }
@@ -100,11 +94,8 @@ async fn print_last(
     if (1..=LARGEST_TAIL).contains(&most) {
         let slice = LogSlice { tail: Some(most), ..slice.clone() };
         let (answer, page) = log_lines::page(session, id, &slice).await?;
-        let reader = if whole_pages {
-            output::stream(answer.text().as_bytes())?
-        } else {
-            show_page(session, style, &page)?
-        };
+        let reader =
+            if whole_pages { output::stream(answer.text().as_bytes())? } else { show_page(session, style, &page)? };
         return Ok((page.next, reader));
     }
     // More than a daemon gives at a time, or none: read it all and keep its end. A log is bounded.

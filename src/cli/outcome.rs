@@ -3,14 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    absence::Absence,
-    ansi, exit_code,
-    args::client::Format,
-    exit_code::TIMED_OUT,
-    failure::Failure,
-    output, ps,
-    session::Session,
-    table, times,
+    absence::Absence, ansi, args::client::Format, exit_code, exit_code::TIMED_OUT, failure::Failure, output, ps,
+    session::Session, table, times,
 };
 use crate::{
     client::{Answer, Image, calls::LONGEST_WAIT},
@@ -133,7 +127,12 @@ pub(super) fn print(session: &Session, shown: &Shown) -> Result<(), Failure> {
     let text = match session.output.format {
         Format::Table if session.output.is_terminal => {
             let took = times::ran(image).map(|ran| format!(" in {}", times::span(ran))).unwrap_or_default();
-            format!("{} {}  {}{took}\n", table::painted(session.output, image.status, image.status.as_str()), image.number, ansi::plain(&image.task_id))
+            format!(
+                "{} {}  {}{took}\n",
+                table::painted(session.output, image.status, image.status.as_str()),
+                image.number,
+                ansi::plain(&image.task_id)
+            )
         }
         Format::Table => table::row(&ps::cells(image)),
         Format::Json | Format::Jsonl => answer.text().to_owned(),

@@ -1,12 +1,13 @@
 //! `ps`: the instances that live, or all that match.
 
+use comfy_table::Color;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     args::client::{Format, Ps},
     failure::{Failure, USAGE},
-    output,
+    output::{self, Output},
     session::Session,
     table::{self, People},
     times,
@@ -84,8 +85,7 @@ async fn hidden(session: &Session, filter: &Filter) -> Result<Hidden, Failure> {
         struct Stats {
             by_status: std::collections::BTreeMap<String, u64>,
         }
-        let answer =
-            session.client.counts(filter.task.as_deref()).await.map_err(|error| session.failure(&error))?;
+        let answer = session.client.counts(filter.task.as_deref()).await.map_err(|error| session.failure(&error))?;
         let stats: Stats = answer.read().map_err(|error| session.failure(&error))?;
         let count = done().iter().filter_map(|status| stats.by_status.get(status)).sum();
         return Ok(Hidden { count, more: false });
@@ -101,8 +101,7 @@ pub(super) async fn page(
     limit: u64,
     cursor: Option<&str>,
 ) -> Result<(String, Page), Failure> {
-    let answer =
-        session.client.instances(filter, limit, cursor).await.map_err(|error| session.failure(&error))?;
+    let answer = session.client.instances(filter, limit, cursor).await.map_err(|error| session.failure(&error))?;
     let page = answer.read().map_err(|error| session.failure(&error))?;
     Ok((answer.text().to_owned(), page))
 }
@@ -125,15 +124,15 @@ pub(super) async fn every(session: &Session, filter: &Filter, most: usize) -> Re
 }
 
 fn image(session: &Session, raw: &RawValue) -> Result<Image, Failure> {
-    serde_json::from_str(raw.get())
-        .map_err(|source| session.failure(&crate::client::ClientError::Answer { url: session.client.url().to_owned(), source }))
+    serde_json::from_str(raw.get()).map_err(|source| {
+        session.failure(&crate::client::ClientError::Answer { url: session.client.url().to_owned(), source })
+    })
 }
 
 /// Prints the newest `most`, and says how many there were and whether there are more.
 async fn list(session: &Session, filter: &Filter, most: u64) -> Result<(u64, bool), Failure> {
     let output = session.output;
-    let mut people = (output.is_table() && output.is_terminal)
-        .then(|| People::new(output, &["NUMBER", "STATUS", "TASK", "PROGRESS", "STARTED", "RAN", "LABELS", "MESSAGE"]));
+    let mut people = (output.is_table() && output.is_terminal).then(|| People::new(output, &HEADER[..columns(output)]));
     let (mut count, mut cursor) = (0, None::<String>);
     let more = loop {
         let (text, page) = page(session, filter, (most - count).min(PAGE), cursor.as_deref()).await?;
@@ -141,7 +140,9 @@ async fn list(session: &Session, filter: &Filter, most: u64) -> Result<(u64, boo
         let mut lines = String::new();
         for raw in &page.instances {
             match (output.format, &mut people) {
-                (Format::Table, Some(people)) => people_row(people, &image(session, raw)?),
+                (Format::Table, Some(people)) => {
+                    people.row(people_row(&image(session, raw)?).into_iter().take(columns(output)))
+                }
                 (Format::Table, None) => lines.push_str(&table::row(&cells(&image(session, raw)?))),
                 (Format::Jsonl, _) => lines.push_str(&format!("{}\n", raw.get())),
                 (Format::Id, _) => lines.push_str(&format!("{}\n", image(session, raw)?.id)),
@@ -157,13 +158,26 @@ async fn list(session: &Session, filter: &Filter, most: u64) -> Result<(u64, boo
             break cursor.is_some();
         }
     };
-    if let Some(people) = people.filter(|_| count > 0) {
+    if let Some(mut people) = people.filter(|_| count > 0) {
+        people.keep(2);
         people.print()?;
     }
     Ok((count, more))
 }
 
-fn people_row(people: &mut People, image: &Image) {
+/// What people see of an instance, the most needed first.
+const HEADER: [&str; 8] = ["NUMBER", "STATUS", "TASK", "PROGRESS", "MESSAGE", "STARTED", "RAN", "LABELS"];
+
+/// For how many columns the terminal has room.
+fn columns(output: Output) -> usize {
+    match output.width() {
+        0..50 => 4,
+        50..90 => 6,
+        _ => HEADER.len(),
+    }
+}
+
+fn people_row(image: &Image) -> [(String, Option<Color>); 8] {
     let status = match (&image.pending_reason, image.stop_requested_at) {
         (Some(reason), _) => format!("{} ({reason})", image.status),
         (None, Some(_)) if !image.status.is_done() => format!("{} (stopping)", image.status),
@@ -171,16 +185,16 @@ fn people_row(people: &mut People, image: &Image) {
     };
     let failed = image.error.as_ref().map(|error| error.message.clone());
     let message = failed.or_else(|| image.message.clone()).unwrap_or_default();
-    people.row([
+    [
         (image.number.to_string(), None),
         (status, Some(table::colour_of(image.status))),
         (image.task_id.clone(), None),
         (progress(image), None),
+        (message, None),
         (times::ago(image.created_at), None),
         (times::ran(image).map(times::span).unwrap_or_default(), None),
         (labels(image), None),
-        (message, None),
-    ]);
+    ]
 }
 
 /// How far it is, in per cent; nothing where it has not said.

@@ -55,8 +55,7 @@ async fn again(session: &Session, retry: &Retry, id: &str, by_filter: bool) -> R
     let mut changes = Start::default();
     if !retry.set.is_empty() {
         let original = outcome::now(session, id).await?.image;
-        changes.inputs =
-            inputs::changed(session, &original.task_id, original.inputs.as_deref(), &retry.set).await?;
+        changes.inputs = inputs::changed(session, &original.task_id, original.inputs.as_deref(), &retry.set).await?;
     }
     let key = if by_filter { key_of(id, &changes) } else { new_key() };
     let answer = start::keyed(session, || session.client.retry(id, &changes, &key)).await?;

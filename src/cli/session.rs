@@ -70,10 +70,7 @@ impl Session {
                     io::ErrorKind::ConnectionRefused => String::new(),
                     _ => format!(": {why}"),
                 };
-                Failure::new(
-                    UNAVAILABLE,
-                    format!("no daemon at {url} ({source}){why}. Start one: taskwright serve"),
-                )
+                Failure::new(UNAVAILABLE, format!("no daemon at {url} ({source}){why}. Start one: taskwright serve"))
             }
             ClientError::Timeout { .. } | ClientError::Broken { .. } | ClientError::Answer { .. } => {
                 Failure::new(UNAVAILABLE, format!("{} ({source})", chain(error)))

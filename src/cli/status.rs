@@ -144,7 +144,15 @@ async fn attempts(session: &Session, id: &str) -> Result<(), Failure> {
     let row = |attempt: &AttemptImage| {
         let finished = attempt.finished_at.map(|time| time.to_string()).unwrap_or_default();
         let node = attempt.node.clone().unwrap_or_default();
-        let cells = ["attempt".to_owned(), attempt.attempt.to_string(), ended(attempt), attempt.started_at.to_string(), finished, node, why(attempt)];
+        let cells = [
+            "attempt".to_owned(),
+            attempt.attempt.to_string(),
+            ended(attempt),
+            attempt.started_at.to_string(),
+            finished,
+            node,
+            why(attempt),
+        ];
         table::row(&cells)
     };
     output::stream(attempts.iter().map(row).collect::<String>().as_bytes()).map(drop)

@@ -1,7 +1,7 @@
 //! Rows: aligned for people, with tabs between for programs.
 
 use anstyle::AnsiColor;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::{ansi, failure::Failure, output::Output, print};
 use crate::domain::Status;
@@ -47,6 +47,15 @@ impl People {
         let mut row = comfy_table::Row::from(cells.collect::<Vec<_>>());
         row.max_height(1);
         self.table.add_row(row);
+    }
+
+    /// Keeps the first so many columns as wide as they want to be: what is too wide is cut behind them.
+    pub fn keep(&mut self, columns: usize) {
+        for index in 0..columns {
+            if let Some(column) = self.table.column_mut(index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
     }
 
     pub fn print(&self) -> Result<(), Failure> {

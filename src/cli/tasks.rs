@@ -119,7 +119,9 @@ fn in_full(session: &Session, definition: &DefinitionImage) -> Result<(), Failur
 /// A line that starts the task: what it needs is in it.
 fn command_line(task: &str, members: &[Member]) -> String {
     let mut words = vec!["taskwright".to_owned(), "run".to_owned(), task.to_owned()];
-    words.extend(members.iter().filter(|member| member.required).map(|member| format!("{}={}", member.name, member.example)));
+    words.extend(
+        members.iter().filter(|member| member.required).map(|member| format!("{}={}", member.name, member.example)),
+    );
     let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=./:,@+".contains(&byte));
     let quoted = words.iter().map(|word| if is_plain(word) { word.as_str().into() } else { shell_words::quote(word) });
     quoted.collect::<Vec<_>>().join(" ")

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    failure::{Failure, USAGE},
     args::client::Which,
+    failure::{Failure, USAGE},
 };
 use crate::{
     client::{Filter, Image},
@@ -76,7 +76,10 @@ mod tests {
     #[test]
     fn spans_are_short() {
         let of = |seconds: f64| span(Duration::from_secs_f64(seconds));
-        assert_eq!([of(0.44), of(12.9), of(185.0), of(7800.0), of(356_400.0)], ["0.4 s", "12 s", "3 m 05 s", "2 h 10 m", "4 d 3 h"]);
+        assert_eq!(
+            [of(0.44), of(12.9), of(185.0), of(7800.0), of(356_400.0)],
+            ["0.4 s", "12 s", "3 m 05 s", "2 h 10 m", "4 d 3 h"]
+        );
     }
 
     #[test]

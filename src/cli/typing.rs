@@ -20,7 +20,8 @@ impl<'a> Members<'a> {
         let properties = schema["properties"].as_object();
         let properties: Vec<_> =
             properties.into_iter().flatten().map(|(name, property)| (name.as_str(), property)).collect();
-        let is_composed = ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"].iter().any(|key| schema.get(key).is_some());
+        let is_composed =
+            ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"].iter().any(|key| schema.get(key).is_some());
         let closed = match schema.get("additionalProperties") {
             _ if is_composed => Some(false),
             Some(Value::Bool(false)) => Some(true),
@@ -110,7 +111,11 @@ impl<'a> Members<'a> {
             let range = [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<")];
             let bounds = range.iter().filter_map(|(key, sign)| Some(format!(" {sign} {}", resolved.get(key)?)));
             let choice = resolved["enum"].as_array().map(|values| {
-                values.iter().map(|value| value.as_str().map_or(value.to_string(), str::to_owned)).collect::<Vec<_>>().join(" | ")
+                values
+                    .iter()
+                    .map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(" | ")
             });
             Member {
                 name: (*name).to_owned(),
@@ -139,7 +144,13 @@ pub(super) struct Member {
 }
 
 fn example(schema: &Value, resolved: &Value, types: &[String]) -> String {
-    let given = [&schema["examples"][0], &resolved["examples"][0], &schema["default"], &resolved["enum"][0], &resolved["const"]];
+    let given = [
+        &schema["examples"][0],
+        &resolved["examples"][0],
+        &schema["default"],
+        &resolved["enum"][0],
+        &resolved["const"],
+    ];
     let bare = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
     if let Some(value) = given.iter().find(|value| !value.is_null()) {
         return bare(value);

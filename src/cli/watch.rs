@@ -17,10 +17,7 @@ use super::{
     session::{self, Session},
     table, times,
 };
-use crate::{
-    client::Image,
-    domain::Micros,
-};
+use crate::{client::Image, domain::Micros};
 
 /// How often a terminal is redrawn, in Hz.
 const REDRAWN: u8 = 4;

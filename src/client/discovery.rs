@@ -98,7 +98,8 @@ pub fn discover(wanted: &Wanted, patience: Duration) -> Result<Found, DiscoveryE
 
 fn discover_by(wanted: &Wanted, patience: Duration, variable: Variable<'_>) -> Result<Found, DiscoveryError> {
     let (source, url, token) = locate(wanted, variable)?;
-    let text = |value: Option<OsString>| value.and_then(|value| value.into_string().ok()).filter(|text| !text.is_empty());
+    let text =
+        |value: Option<OsString>| value.and_then(|value| value.into_string().ok()).filter(|text| !text.is_empty());
     let token = wanted.token.clone().or_else(|| match &source {
         // A server that was asked for by name has its own.
         Source::File { .. } if wanted.server.is_some() && token.is_some() => token.clone(),

@@ -107,8 +107,7 @@ fn folder(variable: Variable<'_>) -> io::Result<PathBuf> {
     if geteuid().is_root() {
         return Ok(PathBuf::from("/run/taskwright"));
     }
-    state_folder(variable)
-        .ok_or_else(|| io::Error::other("neither XDG_RUNTIME_DIR, XDG_STATE_HOME nor HOME is set"))
+    state_folder(variable).ok_or_else(|| io::Error::other("neither XDG_RUNTIME_DIR, XDG_STATE_HOME nor HOME is set"))
 }
 
 /// `$XDG_STATE_HOME/taskwright`, by default `~/.local/state/taskwright`.

@@ -95,8 +95,7 @@ impl Answer {
     /// # Errors
     /// [`ClientError::Answer`].
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body)
-            .map_err(|source| ClientError::Answer { url: self.url.clone(), source })
+        serde_json::from_slice(&self.body).map_err(|source| ClientError::Answer { url: self.url.clone(), source })
     }
 }
 
@@ -189,7 +188,9 @@ impl Lines {
                 Ok(chunk) => match chunk? {
                     Some(chunk) => self.buffer.extend_from_slice(&chunk),
                     None if self.buffer.is_empty() => return Ok(None),
-                    None => return Err(ClientError::Broken { url: self.opened.url.clone(), source: "it was cut".into() }),
+                    None => {
+                        return Err(ClientError::Broken { url: self.opened.url.clone(), source: "it was cut".into() });
+                    }
                 },
             }
         }

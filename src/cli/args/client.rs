@@ -28,8 +28,8 @@ Exit codes:
   69   no daemon answers, or it cannot do it now";
 
 macro_rules! help {
-    ($codes:expr, $($example:expr),+) => {{
-        const HELP: &[&str] = &[$codes, "\n\nExamples:", $("\n  ", $example),+];
+    ($codes:expr $(; also $more:literal)?, $($example:expr),+) => {{
+        const HELP: &[&str] = &[$codes, $("\n\n", $more,)? "\n\nExamples:", $("\n  ", $example),+];
         HELP.concat()
     }};
 }
@@ -267,8 +267,7 @@ pub(in crate::cli) struct Logs {
 
 #[derive(Args)]
 #[command(after_help = help!(
-    WAITING,
-    "\nOf several, the first in the order given that did not complete decides.\n",
+    WAITING; also "Of several, the first in the order given that did not complete decides.",
     "taskwright wait 12",
     "taskwright wait 12 13 14 --timeout 10m",
     "taskwright start -q sleep seconds=5 | taskwright wait -"
@@ -289,8 +288,7 @@ pub(in crate::cli) struct Wait {
 
 #[derive(Args)]
 #[command(after_help = help!(
-    WAITING,
-    "\nWithout ids it goes on until Ctrl-C; of several, the first in the order given that did not complete decides.\n",
+    WAITING; also "Without ids it goes on until Ctrl-C. Of several, the first in the order given that did not complete decides.",
     "taskwright watch",
     "taskwright watch 12 13",
     "taskwright watch --task checksum -o jsonl"

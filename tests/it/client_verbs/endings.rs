@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
 
 /// `Bearer` of a token whose hash is configured.
@@ -106,7 +106,7 @@ async fn ctrl_c_exits_130_and_the_task_goes_on() {
     for line in ["wait 1", "logs -f 1", "watch 1", "run gate"] {
         let running = shell.begin(line);
         if line == "run gate" {
-            server.wait_running(2).await;
+            begun(&server, 2).await;
         }
         running.ready().await;
         running.interrupt();
@@ -118,7 +118,7 @@ async fn ctrl_c_exits_130_and_the_task_goes_on() {
     assert_eq!(server.get(1).await["status"], "running");
     assert_eq!(server.get(2).await["status"], "running");
     let stopping = shell.begin("run gate --stop-on-interrupt");
-    server.wait_running(3).await;
+    begun(&server, 3).await;
     stopping.ready().await;
     stopping.interrupt();
     stopping.end().await.ended(130);
@@ -128,7 +128,8 @@ async fn ctrl_c_exits_130_and_the_task_goes_on() {
 
 fn sha256(text: &str) -> String {
     use std::{io::Write, process::Stdio};
-    let mut child = std::process::Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        std::process::Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()

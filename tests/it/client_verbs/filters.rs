@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_stop_by_filter_is_refused_where_nobody_can_be_asked() {
     shell.run("stop 1 --all").ended(2);
     shell.run("stop --status completed -y").ended(2);
     shell.run("start gate").ended(0);
-    server.wait_running(4).await;
+    begun(&server, 4).await;
     shell.run("stop --status running --before 1h -y").ended(0);
     assert_eq!(server.get(4).await["stop_requested_at"], json!(null), "it is younger");
     shell.run("stop --status running -y --force --wait --timeout 20s").ended(0);

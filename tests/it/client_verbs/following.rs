@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_followed_log_ends_with_its_instance() {
     let server = TestServer::with_config(TASKS).await;
     let shell = Shell::at(&server);
     shell.run("start gate").ended(0);
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     let whole = shell.begin("logs -f 1");
     let from_the_end = shell.begin("logs -f -n 0 1");
     whole.settled().await;

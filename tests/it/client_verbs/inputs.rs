@@ -60,7 +60,7 @@ async fn options_go_with_the_start_and_a_key_starts_once() {
     let line = "start gate --label team:docs --label a=b --priority -5 --max-attempts 3 --task-timeout 1m --delay 1h --key k1 --json";
     let image = shell.run(line).ended(0).json();
     assert_eq!(image["labels"], json!({"team": "docs", "a": "b"}));
-    assert_eq!((&image["priority"], &image["max_attempts"], &image["timeout"]), (&json!(-5), &json!(3), &json!(60.0)));
+    assert_eq!((&image["priority"], &image["max_attempts"], &image["timeout"]), (&json!(-5), &json!(3), &json!(60)));
     assert_eq!(image["pending_reason"], "scheduled");
     assert_eq!(shell.run(line).ended(0).json()["id"], image["id"]);
     shell.run("start gate --key k1").ended(5);

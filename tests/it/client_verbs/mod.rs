@@ -116,8 +116,7 @@ impl Shell {
     pub fn run_with(&self, line: &str, input: &str) -> Said {
         use std::io::Write;
         let mut command = self.command(line);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         Said::of(&child.wait_with_output().unwrap())
     }
@@ -127,6 +126,15 @@ impl Shell {
         let mut command = self.command(line);
         Running(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
     }
+}
+
+/// Waits until the instance is there and runs.
+pub async fn begun(server: &TestServer, number: u64) {
+    wait_for(&format!("instance {number} running"), async || {
+        let answer = server.client().get(server.url(&format!("/v1/instances/{number}"))).send().await.unwrap();
+        answer.text().await.unwrap().contains("\"status\":\"running\"").then_some(())
+    })
+    .await;
 }
 
 /// What a verb said, and its exit code.

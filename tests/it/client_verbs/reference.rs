@@ -13,7 +13,9 @@ fn verbs(shell: &Shell, of: &str) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(&page)
         .unwrap()
         .map(|page| page.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| Some(name.strip_suffix(".1")?.strip_prefix("taskwright")?.trim_start_matches('-').to_owned()))
+        .filter_map(|name| {
+            Some(name.strip_suffix(".1")?.strip_prefix("taskwright")?.trim_start_matches('-').to_owned())
+        })
         .collect();
     names.sort();
     names
@@ -60,7 +62,7 @@ fn every_verb_teaches_by_examples_and_names_its_exit_codes() {
 #[test]
 fn what_people_see_first_stays_as_it_is() {
     let shell = Shell::alone();
-    let mut cases = trycmd::TestCases::new();
+    let cases = trycmd::TestCases::new();
     for (name, value) in shell.environment() {
         cases.env(name, value);
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
 
 /// Kills the daemon and starts it again where it was.
@@ -19,7 +19,7 @@ async fn wait_and_watch_go_on_through_a_killed_daemon() {
     let mut server = TestServer::with_config(TASKS).await;
     let shell = Shell::at(&server);
     shell.run("start gate --max-attempts 2").ended(0);
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     let waiting = shell.begin("wait 1 --json");
     let any = shell.begin("wait 1 --any");
     let watching = shell.begin("watch 1");
@@ -27,7 +27,7 @@ async fn wait_and_watch_go_on_through_a_killed_daemon() {
         verb.settled().await;
     }
     kill_and_restart(&mut server).await;
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     fs::write(server.folder().join("go"), "").unwrap();
     let waited = waiting.end().await.ended(0);
     assert_eq!(waited.json()["status"], "completed");
@@ -49,7 +49,7 @@ command = ["sh", "-c", "for n in 1 2 3 4 5 6 7 8 9; do echo $PPID line $n; done;
     let mut server = TestServer::with_config(config).await;
     let shell = Shell::at(&server);
     let running = shell.begin("run counts --max-attempts 2");
-    server.wait_until(1, "running", |instance| instance["status"] == "running").await;
+    begun(&server, 1).await;
     let following = shell.begin("logs -f 1");
     crate::support::wait_for("the lines of the first attempt", async || {
         let log = server.get_json("/v1/instances/1/logs").await;
@@ -59,12 +59,13 @@ command = ["sh", "-c", "for n in 1 2 3 4 5 6 7 8 9; do echo $PPID line $n; done;
     following.settled().await;
     running.settled().await;
     kill_and_restart(&mut server).await;
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     fs::write(server.folder().join("go"), "").unwrap();
     let ran = running.end().await.ended(0);
     let followed = following.end().await.ended(0);
     let log = server.get_json("/v1/instances/1/logs").await;
-    let stored: Vec<_> = log["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
+    let stored: Vec<_> =
+        log["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
     assert!(stored.len() >= 21, "both attempts are in the log: {stored:#?}");
     assert_eq!(ran.out.lines().collect::<Vec<_>>(), stored, "{ran:?}");
     assert_eq!(followed.out.lines().collect::<Vec<_>>(), stored, "{followed:?}");
@@ -76,7 +77,7 @@ async fn a_daemon_that_ends_in_good_order_is_waited_for_too() {
     let mut server = TestServer::with_config(&format!("server.drain = '0s'\nserver.drain_grace = '0s'\n{TASKS}")).await;
     let shell = Shell::at(&server);
     let running = shell.begin("run gate --max-attempts 2");
-    server.wait_until(1, "running", |instance| instance["status"] == "running").await;
+    begun(&server, 1).await;
     running.settled().await;
     server.stay();
     assert!(server.stop().await.success());

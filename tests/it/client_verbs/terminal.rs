@@ -13,7 +13,7 @@ use pty_process::{
     blocking::{Command, Pty, open},
 };
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::{
     server::{BINARY, TestServer},
     wait_for,
@@ -106,6 +106,7 @@ async fn run_draws_a_bar_below_the_log_and_clears_it() {
         let _ = fs::remove_file(server.folder().join("go"));
         let mut terminal = Terminal::open(&shell, "run gate", columns, &[]);
         // As long as it says nothing there is no bar, and the time goes on.
+        terminal.shows("begun").await;
         let screen = terminal.shows("gate running").await;
         let number: u64 = screen.split_whitespace().nth(1).unwrap().parse().unwrap();
         assert!(!screen.contains('━') && !screen.contains('%'), "{screen}");
@@ -166,7 +167,7 @@ async fn a_list_is_a_table_with_colours_unless_they_are_not_wanted() {
     }
     for line in ["status 1", "tasks", "tasks resize", "wait 2"] {
         let mut terminal = Terminal::open(&shell, line, 120, &[]);
-        terminal.ended(if line == "wait 1" { 1 } else { 0 }).await;
+        terminal.ended(0).await;
     }
 }
 
@@ -180,7 +181,11 @@ command = ["sh", "-c", "printf '\\033[31mred\\033[0m \\033[2J\\033]0;owned\\007a
     let server = TestServer::with_config(config).await;
     let shell = Shell::at(&server);
     shell.run("start paint --wait").ended(0);
-    assert_eq!(shell.run("logs 1").ended(0).out, "\x1b[31mred\x1b[0m \x1b[2J\x1b]0;owned\x07after\n", "into a pipe as it is");
+    assert_eq!(
+        shell.run("logs 1").ended(0).out,
+        "\x1b[31mred\x1b[0m \x1b[2J\x1b]0;owned\x07after\n",
+        "into a pipe as it is"
+    );
     let mut terminal = Terminal::open(&shell, "logs 1", 80, &[]);
     terminal.ended(0).await;
     terminal.shows("red after").await;
@@ -213,7 +218,7 @@ async fn watch_is_a_table_that_is_redrawn() {
     terminal.shows("nothing is pending or running").await;
     shell.run("start gate").ended(0);
     shell.run("start gate --delay 1h").ended(0);
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     report(&server, 1, 0.3, "a third").await;
     let screen = terminal.shows("30 %").await;
     assert!(screen.contains("1 running   gate") && screen.contains("a third"), "{screen}");
@@ -234,7 +239,9 @@ async fn serve_says_what_to_do_next() {
     let shell = Shell::alone();
     let mut terminal = Terminal::open(&shell, "serve --demo --listen 127.0.0.1:0", 160, &[]);
     let screen = terminal.shows("End it with Ctrl-C").await;
-    for word in ["listens on http://127.0.0.1:", "dashboard  http://127.0.0.1:", "data ", "tasks ", "sleep", "curl --json"] {
+    for word in
+        ["listens on http://127.0.0.1:", "dashboard  http://127.0.0.1:", "data ", "tasks ", "sleep", "curl --json"]
+    {
         assert!(screen.contains(word), "{word} is not in\n{screen}");
     }
     terminal.press("\x03");

@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use super::{Shell, TASKS};
+use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn watch_prints_a_line_for_each_change_and_ends_with_its_instances() {
     let server = TestServer::with_config(TASKS).await;
     let shell = Shell::at(&server);
     shell.run("start gate").ended(0);
-    server.wait_running(1).await;
+    begun(&server, 1).await;
     let watching = shell.begin("watch 1");
     watching.settled().await;
     server
