@@ -127,6 +127,11 @@ impl Refusal {
         }
     }
 
+    /// Whether the same request may do better soon: the daemon, or a proxy before it, cannot do it now (502 to 504).
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, 502..=504)
+    }
+
     /// Whether the attempt that reported no longer counts.
     pub fn is_late(&self) -> bool {
         self.kind == "attempt-over"

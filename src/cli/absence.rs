@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{failure::Failure, session::Session};
-use crate::client::{ClientError, Refusal};
+use crate::client::ClientError;
 
 /// How long a daemon that has answered before may be away.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -98,7 +98,7 @@ impl<'a> Absence<'a> {
 fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Unreachable { .. } | ClientError::Broken { .. } | ClientError::Timeout { .. } => true,
-        ClientError::Refused(Refusal { status, .. }) => matches!(status, 502..=504),
+        ClientError::Refused(refusal) => refusal.may_pass(),
         ClientError::Url { .. } | ClientError::Token | ClientError::Answer { .. } => false,
     }
 }

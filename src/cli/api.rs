@@ -35,7 +35,7 @@ pub(super) fn run(api: Api) -> Result<(), Failure> {
                 return Ok(());
             }
         }
-        if opened.status < 400 {
+        if !opened.is_refusal() {
             return Ok(());
         }
         let refusal = Refusal::read(opened.status, &start);

@@ -36,7 +36,7 @@ async fn all(session: &Session) -> Result<(), Failure> {
     }
     let Definitions { definitions } = answer.read().map_err(|error| session.failure(&error))?;
     let people = session.output.is_table() && session.output.is_terminal;
-    let mut shown = People::new(session.output, &["TASK", "NAME", "SOURCE", "DESCRIPTION"]);
+    let mut shown = People::new(session.output, &["TASK", "SOURCE", "DESCRIPTION"]);
     let mut text = String::new();
     for raw in &definitions {
         let definition: DefinitionImage = log_lines::read(session, raw.get())?;
@@ -45,8 +45,13 @@ async fn all(session: &Session) -> Result<(), Failure> {
             Format::Jsonl => text.push_str(&format!("{}\n", raw.get())),
             Format::Id => text.push_str(&format!("{id}\n")),
             Format::Table => {
-                let cells = [id, name, source, description.unwrap_or_default()];
-                if people { shown.row(cells.map(|cell| (cell, None))) } else { text.push_str(&table::row(&cells)) }
+                let description = description.unwrap_or_default();
+                if people {
+                    let task = if name == id { id } else { format!("{id} ({name})") };
+                    shown.row([task, source, description].map(|cell| (cell, None)));
+                } else {
+                    text.push_str(&table::row(&[id, name, source, description]));
+                }
             }
             Format::Json | Format::None => {}
         }

@@ -125,6 +125,11 @@ impl Opened {
         http::StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |status| status.to_string())
     }
 
+    /// Whether it was refused, or could not be done.
+    pub fn is_refusal(&self) -> bool {
+        self.status >= 400
+    }
+
     /// Whether it was what was asked for.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)

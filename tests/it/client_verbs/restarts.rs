@@ -1,6 +1,10 @@
 //! Whoever waits goes on through the death of the daemon, and loses nothing.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Read},
+    net::{Shutdown, TcpListener, TcpStream},
+};
 
 use super::{Shell, TASKS, begun};
 use crate::support::server::TestServer;
@@ -93,5 +97,38 @@ async fn a_daemon_that_never_was_is_not_waited_for() {
     for line in ["wait 1", "run sleep", "logs -f 1", "watch", "ps", "stop 1"] {
         let said = shell.run(line).ended(69);
         assert_eq!(said.err, "taskwright: no daemon at http://127.0.0.1:8080 (default). Start one: taskwright serve\n");
+    }
+}
+
+/// Passes everything on to `server`, but drops the connection in place of the first answer.
+fn lossy_proxy(server: &TestServer) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, upstream) = (format!("http://{}", listener.local_addr().unwrap()), server.address().to_owned());
+    std::thread::spawn(move || {
+        for (n, client) in listener.incoming().enumerate() {
+            let (mut client, mut daemon) = (client.unwrap(), TcpStream::connect(&upstream).unwrap());
+            let (mut from, mut to) = (client.try_clone().unwrap(), daemon.try_clone().unwrap());
+            std::thread::spawn(move || io::copy(&mut from, &mut to));
+            if n == 0 {
+                // The daemon has answered, so it has been done.
+                let _ = daemon.read(&mut [0; 1]).unwrap();
+                client.shutdown(Shutdown::Both).unwrap();
+            } else {
+                std::thread::spawn(move || io::copy(&mut daemon, &mut client));
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_starts_once() {
+    let server = TestServer::with_config(TASKS).await;
+    let shell = Shell::at(&server);
+    for (n, verb) in ["start greet --wait", "run greet"].into_iter().enumerate() {
+        let said = shell.run(&format!("{verb} --url {}", lossy_proxy(&server))).ended(0);
+        assert!(said.err.contains("is away") && said.err.contains("is back"), "{said:?}");
+        let list = server.get_json("/v1/instances").await;
+        assert_eq!(list["instances"].as_array().unwrap().len(), n + 1, "{list}");
     }
 }
