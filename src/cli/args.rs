@@ -15,7 +15,7 @@ use crate::domain::variables;
     about = "Start, watch and stop background tasks over HTTP",
     long_about = "Start, watch and stop background tasks over HTTP.\n\nOne daemon runs Rust handlers that are compiled in, \
                   and programs in any language, and keeps every start that it acknowledged.",
-    after_help = "Try it:\n  taskwright serve --demo\n  curl --json '{\"seconds\":3}' \
+    after_help = "Try it:\n  taskwright serve --demo\n  taskwright run sleep seconds=3\n  curl --json '{\"seconds\":3}' \
                   'http://127.0.0.1:8080/v1/definitions/sleep/instances?wait=10'",
     subcommand_value_name = "VERB",
     subcommand_required = true,

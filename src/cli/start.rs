@@ -119,7 +119,10 @@ where
     let mut absence = Absence::of(session, LOST_ANSWER);
     loop {
         match send().await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                absence.met();
+                return Ok(answer);
+            }
             Err(error) => {
                 if matches!(error, ClientError::Broken { .. } | ClientError::Timeout { .. }) {
                     // It was there: the request may have arrived.
