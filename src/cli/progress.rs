@@ -49,10 +49,10 @@ pub(super) fn style(determinate: bool) -> ProgressStyle {
     plain.clone().template(&template).unwrap_or(plain).progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
 }
 
-/// Puts what is known of an instance on its bar.
-pub(super) fn put(bar: &ProgressBar, image: &Image) {
+/// Puts what is known of an instance on its bar, behind `prefix`.
+pub(super) fn put(bar: &ProgressBar, image: &Image, prefix: String) {
+    bar.set_prefix(prefix);
     bar.set_style(style(image.progress > 0.0));
-    bar.set_prefix(format!("{} {} {}", image.number, ansi::plain(&image.task_id), image.status));
     bar.set_position((image.progress * STEPS as f64) as u64);
     bar.set_message(ansi::plain(image.message.as_deref().or(image.pending_reason.as_deref()).unwrap_or_default()));
     let since = image.started_at.unwrap_or(image.created_at);
@@ -70,7 +70,8 @@ impl<'a> Shower<'a> {
     /// It is so now.
     pub fn show(&mut self, image: Image) {
         if self.session.output.draws {
-            put(&self.session.bar, &image);
+            let prefix = format!("{} {} {}", image.number, ansi::plain(&image.task_id), image.status);
+            put(&self.session.bar, &image, prefix);
         } else {
             let tenth = (image.progress * 10.0) as u64;
             let attempt = |image: &Image| image.attempt;

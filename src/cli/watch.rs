@@ -150,9 +150,8 @@ impl View {
 }
 
 fn put(bar: &ProgressBar, image: &Image) {
-    progress::put(bar, image);
     let task: String = ansi::plain(&image.task_id).chars().take(16).collect();
-    bar.set_prefix(format!("{:>6} {:<9} {task:<16}", image.number, image.status.as_str()));
+    progress::put(bar, image, format!("{:>6} {:<9} {task:<16}", image.number, image.status.as_str()));
 }
 
 async fn drawn(session: &Session, feed: &mut Feed<'_>, view: View) -> Result<(), Failure> {

@@ -149,7 +149,8 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         // A newer one whose id has gone to another process, and one that is no such file.
         let begun = begun(process::id()).expect("this process began");
-        let stale = Endpoint { url: "http://x".into(), pid: process::id(), begun: begun + 1, since: Micros(i64::MAX) };
+        let since = Micros::now().after(std::time::Duration::from_secs(60));
+        let stale = Endpoint { url: "http://x".into(), pid: process::id(), begun: begun + 1, since };
         let stale_path = folder.path().join("daemon-9.json");
         fs::write(&stale_path, serde_json::to_vec(&stale).expect("JSON")).expect("written");
         fs::write(folder.path().join("daemon-8.json"), "{").expect("written");
