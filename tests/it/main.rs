@@ -4,6 +4,7 @@
 mod auth;
 mod backup;
 mod cli;
+mod client_verbs;
 mod commands;
 mod config;
 mod contract;
