@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     client::endpoint::EndpointFile,
-    config::{Config, Sources},
+    config::{self, Config, Sources},
     engine::OpenEngineError,
     server::{Daemon, Ending, Signals, StartError},
     store::OpenError,
@@ -26,6 +26,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     let mut sources = serve.overrides.sources(serve.file);
     let demo = if serve.demo { Some(Demo::prepare(program.ships_checksum, &mut sources)?) } else { None };
     let config = Config::load(&sources)?;
+    let shown = config::lines(&config::show(&sources)?);
     config.check_exposure()?;
     let catalog = super::catalog(program, &config)?;
     telemetry::start(&config.log);
@@ -41,7 +42,7 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
         let signals =
             Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
         let server = Daemon::open(&config, catalog).await.map_err(refused)?;
-        Ok::<_, Failure>((server, signals))
+        Ok::<_, Failure>((server.showing(shown), signals))
     })?;
     announce(&config, &server);
     let endpoint = EndpointFile::write(&format!("{}{}", server.url(), config.base_path))

@@ -8,7 +8,7 @@ use super::{
     failure::{FAILURE, Failure},
     print,
 };
-use crate::config::{Group, Origin, Setting, show};
+use crate::config::{Group, Setting, show};
 
 /// Comments stand in one column where the value before them is not longer.
 const COLUMN: usize = 48;
@@ -39,7 +39,7 @@ fn toml(groups: &[Group], with_origin: bool) -> String {
             let assignment = format!("{} = {}", key(&setting.key), stand_in.as_ref().unwrap_or(value));
             let remark = [
                 stand_in.as_ref().map(|_| "hidden: no token has this hash".to_owned()),
-                with_origin.then(|| origin(&setting.origin)),
+                with_origin.then(|| setting.origin.to_string()),
             ];
             let remark = remark.into_iter().flatten().collect::<Vec<_>>().join("; ");
             if remark.is_empty() {
@@ -62,15 +62,6 @@ fn key(name: &str) -> String {
     }
 }
 
-/// On one line: a path may hold any character.
-fn origin(origin: &Origin) -> String {
-    match origin {
-        Origin::Default => "default".to_owned(),
-        Origin::File(path) => path.display().to_string().escape_debug().to_string(),
-        Origin::Variable(name) | Origin::Flag(name) => name.clone(),
-    }
-}
-
 /// The tables as objects; with origins each value is `{"value":…,"origin":…}`.
 fn json_of(groups: &[Group], with_origin: bool) -> Json {
     let mut document = Map::new();
@@ -81,7 +72,8 @@ fn json_of(groups: &[Group], with_origin: bool) -> Json {
         let mut table = Map::new();
         for setting in &group.settings {
             let value = json!(setting.value);
-            let value = if with_origin { json!({ "value": value, "origin": origin(&setting.origin) }) } else { value };
+            let value =
+                if with_origin { json!({ "value": value, "origin": setting.origin.to_string() }) } else { value };
             table.insert(setting.key.clone(), value);
         }
         let table = Json::Object(table);

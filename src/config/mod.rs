@@ -25,7 +25,7 @@ use std::{
 
 pub use error::ConfigError;
 pub use paths::host_name;
-pub use show::{Group, Origin, Setting, show};
+pub use show::{Group, Origin, Setting, lines, show};
 pub use sources::Sources;
 pub use tokens::Token;
 
@@ -206,6 +206,7 @@ impl Config {
             tokens: self.tokens.iter().map(Into::into).collect(),
             remote_definitions: self.engine.remote_definitions,
             bound,
+            shown: Vec::new(),
         }
     }
 }

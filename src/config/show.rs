@@ -1,11 +1,11 @@
 //! A configuration as `config show` tells it: every key with its value and where the value comes from, secrets hidden.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, LogFormat, Sources, keys, sources::Merged};
-use crate::domain::duration;
+use crate::{domain::duration, http::Shown};
 
 /// What stands in place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -87,6 +87,37 @@ pub fn show(sources: &Sources) -> Result<Vec<Group>, ConfigError> {
         });
     }
     Ok(groups)
+}
+
+/// `groups` line by line, for whoever asks a running daemon: `server.listen`, `tasks.0.command`.
+pub fn lines(groups: &[Group]) -> Vec<Shown> {
+    let mut counts = BTreeMap::<&[String], usize>::new();
+    let mut lines = Vec::new();
+    for group in groups {
+        let mut name = group.name.join(".");
+        if group.is_item {
+            let n = counts.entry(&group.name).or_default();
+            name.push_str(&format!(".{n}"));
+            *n += 1;
+        }
+        lines.extend(group.settings.iter().map(|setting| Shown {
+            key: format!("{name}.{}", setting.key),
+            value: setting.value.to_string(),
+            origin: setting.origin.to_string(),
+        }));
+    }
+    lines
+}
+
+impl fmt::Display for Origin {
+    /// On one line: a path may hold any character.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path) => path.display().to_string().escape_debug().fmt(f),
+            Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
+        }
+    }
 }
 
 impl Setting {

@@ -55,15 +55,18 @@ pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
 pub use settings::{Numerous, Settings};
-pub use state::{Figures, Health};
+pub use state::{Facts, Figures, Health, Slots};
 pub use token::AttemptIdentity;
 pub use watch::{InstanceWatch, LogWatch};
 
 use crate::{
-    domain::InstanceKey,
+    domain::{InstanceKey, Micros},
     process::Spawner,
     store::{Store, StoreError},
 };
+
+/// How long whoever asks about the store waits for its disk.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an engine is opened with.
 pub struct Parts {
@@ -95,6 +98,7 @@ struct Inner {
     pool: Arc<pool::Pool>,
     running: Arc<running::Running>,
     state: Arc<state::State>,
+    began: Micros,
     runner: run::Runner,
     spawner: Option<Spawner>,
     key: [u8; 32],
@@ -157,12 +161,27 @@ impl Engine {
     /// Whether the engine can do its work.
     pub async fn health(&self) -> Health {
         let identity = self.inner.store.identity();
-        let readable = tokio::time::timeout(Duration::from_secs(2), self.inner.store.ping()).await;
+        let readable = tokio::time::timeout(LOOK_PATIENCE, self.inner.store.ping()).await;
         Health {
             store: self.inner.state.is_writable() && matches!(readable, Ok(Ok(()))),
             draining: self.inner.state.is_draining(),
             synchronous: identity.synchronous.clone(),
             backend: identity.backend.clone(),
+        }
+    }
+
+    /// What the engine is and has room for.
+    pub async fn facts(&self) -> Facts<'_> {
+        let Inner { settings, store, pool, began, .. } = &*self.inner;
+        let (local, command) = pool.running();
+        let space = tokio::time::timeout(LOOK_PATIENCE, store.space()).await;
+        Facts {
+            node: &settings.node,
+            began: *began,
+            identity: store.identity(),
+            local: Slots { used: local, total: settings.local_slots.get() },
+            command: Slots { used: command, total: settings.command_slots.get() },
+            space: space.ok().and_then(Result::ok),
         }
     }
 

@@ -156,6 +156,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             pool,
             running,
             state,
+            began: Micros::now(),
             runner,
             spawner,
             key: identity.key,

@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::{
+    domain::Micros,
+    store::{Identity, Space},
+};
+
 /// Whether the engine can do its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
@@ -16,6 +21,32 @@ pub struct Health {
     pub synchronous: String,
     /// The backend and its version.
     pub backend: String,
+}
+
+/// What an engine is and has room for, for people.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The name of this daemon.
+    pub node: &'a str,
+    /// When it began.
+    pub began: Micros,
+    /// Its store.
+    pub identity: &'a Identity,
+    /// The slots of handlers.
+    pub local: Slots,
+    /// The slots of commands.
+    pub command: Slots,
+    /// The room of the store; None where it cannot be told now.
+    pub space: Option<Space>,
+}
+
+/// How many may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Slots {
+    /// How many are taken.
+    pub used: u32,
+    /// How many there are.
+    pub total: u32,
 }
 
 /// Figures for `/metrics`, as of now.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    App,
+    App, dashboard,
     problem::{Kind, Problem},
     settings::Scope,
 };
@@ -57,12 +57,15 @@ impl Principal {
     }
 }
 
-/// Finds out who asks.
+/// Finds out who asks: by `Authorization`, else by the cookie of the dashboard.
 ///
 /// # Errors
 /// 401 where tokens are configured and none, or an unknown one, came.
 pub fn authenticate(app: &App, headers: &HeaderMap) -> Result<Principal, Problem> {
-    identify(app, bearer(headers))
+    match bearer(headers) {
+        Some(token) => identify(app, Some(token)),
+        None => identify(app, dashboard::token(headers).as_deref()),
+    }
 }
 
 /// [`authenticate`] by the token alone, wherever it came from.

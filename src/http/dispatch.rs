@@ -2,7 +2,11 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
-use ::http::{Method, StatusCode, header::EXPECT, request::Parts};
+use ::http::{
+    Method, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
+};
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
@@ -68,7 +72,7 @@ pub async fn dispatch(app: App, route: Option<&'static Route>, request: Request)
     let timed = (!is_long).then_some(elapsed);
     call.app.metrics().count(route, operation, response.status(), timed);
     if head {
-        *response.body_mut() = Body::empty();
+        without_body(&mut response);
     }
     response.headers_mut().insert(request_id::HEADER, call.request_id);
     response
@@ -107,6 +111,19 @@ async fn answer(
         call.principal = principal;
     }
     (operation.run)(call).await
+}
+
+/// Leaves out the body of an answer to HEAD, and says how long it would be (RFC 9110 §8.6), where that is known.
+fn without_body(response: &mut Response) {
+    let length = response.body().size_hint().exact();
+    *response.body_mut() = match length {
+        Some(_) => Body::empty(),
+        // Of no known length: an empty one would be told as of length 0.
+        None => Body::from_stream(futures_util::stream::empty::<Result<bytes::Bytes, std::convert::Infallible>>()),
+    };
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 fn no_such_route(path: &str) -> Problem {

@@ -13,9 +13,12 @@ mod blocking;
 mod body;
 mod call;
 mod connection;
+mod dashboard;
 mod deadlines;
 mod definitions;
 mod dispatch;
+#[cfg(feature = "docs-ui")]
+mod docs_ui;
 mod feed;
 mod fields;
 mod filter;
@@ -55,12 +58,13 @@ mod stats;
 mod stop;
 mod stop_many;
 mod stream;
+mod system;
 mod values;
 
 pub use app::App;
 pub use router::{mounted, router, routes};
 pub use serve::serve;
-pub use settings::{Scope, Settings, TokenSettings};
+pub use settings::{Scope, Settings, Shown, TokenSettings};
 
 /// What every handler answers.
 type Response = ::http::Response<axum::body::Body>;

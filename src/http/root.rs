@@ -1,4 +1,4 @@
-//! `GET /`: a page that tells what to do next, with this host and these tasks.
+//! `GET /`: a page that tells what to do next, with this host and these tasks; for a browser the dashboard.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -11,6 +11,7 @@ use super::{
     Response,
     accept::{self, Media},
     call::Call,
+    dashboard,
     host::Authority,
     problem::Problem,
     reply,
@@ -26,24 +27,13 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// What needs no encoding in a segment of a path, and means nothing to a shell within quotes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The page, as text for curl and as HTML for a browser.
+/// The page as text for curl, the dashboard for a browser.
 pub async fn show(call: &mut Call) -> Result<Response, Problem> {
+    if accept::choose(call.headers(), &[Media::Text, Media::Html]) == Some(Media::Html) {
+        return dashboard::page(call).await;
+    }
     call.query(&[])?;
-    let text = text(call);
-    Ok(match accept::choose(call.headers(), &[Media::Text, Media::Html]) {
-        Some(Media::Html) => {
-            let base = reply::escape_html(call.base_path());
-            let text = reply::escape_html(&text);
-            let page = format!(
-                "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Taskwright</title></head>\n\
-                 <body><h1>Taskwright</h1>\n<pre>{text}</pre>\n\
-                 <p><a href=\"{base}/v1/definitions\">tasks</a> · <a href=\"{base}/v1/instances\">instances</a> · \
-                 <a href=\"{base}/openapi.yaml\">openapi.yaml</a></p></body></html>\n"
-            );
-            reply::page(Media::Html, page)
-        }
-        _ => reply::page(Media::Text, text),
-    })
+    Ok(reply::page(Media::Text, text(call)))
 }
 
 fn text(call: &Call) -> String {
@@ -71,6 +61,7 @@ fn text(call: &Call) -> String {
     };
     let start = format!("{url}/v1/definitions/{task}/instances");
     let one = format!("{url}/v1/instances/$id");
+    let docs = if cfg!(feature = "docs-ui") { format!(", and {url}/docs the contract") } else { String::new() };
     _ = write!(
         page,
         r#"
@@ -101,6 +92,8 @@ All instances, and every change of any as it comes:
 The tasks, and the whole contract:
   {curl} '{url}/v1/definitions?pretty'
   curl '{url}/openapi.yaml'
+
+In a browser this address is the dashboard{docs}.
 "#
     );
     page

@@ -1,23 +1,28 @@
 //! Every route, in one table.
 
-use ::http::Method;
+use ::http::{Method, Uri};
 use axum::{
     Router,
     extract::{Request, State},
     routing::any,
 };
 use futures_util::future::BoxFuture;
+use tower::ServiceExt;
 
+#[cfg(feature = "docs-ui")]
+use super::docs_ui;
 use super::{
-    App, Response, attempts, batch,
+    App, Response,
+    accept::{self, Media},
+    attempts, batch,
     call::Call,
-    definitions,
+    dashboard, definitions,
     dispatch::dispatch,
     feed, graphql, health, instance_events, instances, list, logs, metrics, openapi,
     problem::Problem,
     problem_kinds, report, retry, root,
     settings::Scope::{Admin, Read, Run},
-    start, stats, stop, stop_many, values,
+    start, stats, stop, stop_many, system, values,
 };
 
 /// A path and what can be done there.
@@ -55,6 +60,8 @@ pub enum Access {
     Fields(super::settings::Scope),
     /// Everybody, who then has to say in the first message of the connection who he is.
     Introduced,
+    /// Everybody: it is for browsers and no part of the contract.
+    Page,
 }
 
 type Answer = for<'a> fn(&'a mut Call) -> BoxFuture<'a, Result<Response, Problem>>;
@@ -68,7 +75,7 @@ macro_rules! op {
     };
 }
 
-use Access::{Fields, Health, Instance, Introduced, Open, Scope};
+use Access::{Fields, Health, Instance, Introduced, Open, Page, Scope};
 
 static ROUTES: &[Route] = &[
     Route { path: "/v1/definitions", operations: &[op!(GET, Scope(Read), definitions::list)] },
@@ -120,6 +127,7 @@ static ROUTES: &[Route] = &[
         path: "/query",
         operations: &[op!(GET, Introduced, graphql::open), op!(POST, Fields(Read), graphql::query)],
     },
+    Route { path: "/v1/system", operations: &[op!(GET, Scope(Read), system::show)] },
     Route { path: "/livez", operations: &[op!(GET, Health, health::alive)] },
     Route { path: "/readyz", operations: &[op!(GET, Health, health::ready)] },
     Route { path: "/metrics", operations: &[op!(GET, Scope(Read), metrics::show)] },
@@ -127,6 +135,26 @@ static ROUTES: &[Route] = &[
     Route { path: "/openapi.json", operations: &[op!(GET, Open, openapi::json)] },
     Route { path: "/problems/{name}", operations: &[op!(GET, Open, problem_kinds::show)] },
     Route { path: "/", operations: &[op!(GET, Open, root::show)] },
+    Route { path: "/instances", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/instances/{id}", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/instances/{id}/logs", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks/{id}", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/tasks/{id}/start", operations: &[op!(GET, Page, dashboard::page)] },
+    Route { path: "/system", operations: &[op!(GET, Page, dashboard::page)] },
+    Route {
+        path: "/login",
+        operations: &[
+            op!(GET, Page, dashboard::page),
+            op!(POST, Page, dashboard::log_in),
+            op!(DELETE, Page, dashboard::log_out),
+        ],
+    },
+    Route { path: "/assets/{bundle}/{*file}", operations: &[op!(GET, Page, dashboard::asset)] },
+    #[cfg(feature = "docs-ui")]
+    Route { path: "/docs", operations: &[op!(GET, Page, docs_ui::page)] },
+    #[cfg(feature = "docs-ui")]
+    Route { path: "/docs/{file}", operations: &[op!(GET, Page, docs_ui::file)] },
 ];
 
 impl Route {
@@ -154,13 +182,11 @@ impl Route {
     }
 }
 
-/// Every path with its methods, as `openapi.yaml` must list them.
+/// Every path with its methods that is part of the contract, as `openapi.yaml` must list them.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static Method)> {
-    ROUTES.iter().flat_map(|route| route.operations.iter().map(|operation| (route.path, &operation.method)))
-}
-
-fn route_of(path: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.path == path)
+    let operations = ROUTES.iter().flat_map(|route| route.operations.iter().map(move |operation| (route, operation)));
+    let of_contract = operations.filter(|(_, operation)| operation.access != Page);
+    of_contract.map(|(route, operation)| (route.path, &operation.method))
 }
 
 /// The routes of `app` for another server, which strips the path under which it serves them.
@@ -181,16 +207,67 @@ fn table() -> Router<App> {
 /// The whole HTTP interface of `app`: at the root and, where a base path is configured, below that too, since a proxy
 /// may strip it or not.
 pub fn router(app: App) -> Router {
-    let table = table();
     let base_path = app.settings().base_path.clone();
-    let whole = if base_path.is_empty() {
-        table
-    } else {
-        // `nest` takes the prefix without a slash for its root; a proxy that strips nothing sends one.
-        let root = async |State(app): State<App>, request: Request| dispatch(app, route_of("/"), request).await;
-        table.clone().route(&format!("{base_path}/"), any(root)).nest(&base_path, table)
+    if base_path.is_empty() {
+        return table().with_state(app);
+    }
+    let table = table().with_state(app.clone());
+    // Not nested: the prefix may be that of a page, such as `/tasks`.
+    Router::new().fallback(async move |mut request: Request| {
+        match below(&base_path, request.uri()) {
+            Below::Route(target) => *request.uri_mut() = target,
+            // What a proxy that strips the prefix asks for may look the same, in a browser.
+            Below::Nothing if !wants_page(&request) => return dispatch(app, None, request).await,
+            Below::Nothing | Below::Elsewhere => {}
+        }
+        let Ok(response) = table.oneshot(request).await;
+        response
+    })
+}
+
+fn wants_page(request: &Request) -> bool {
+    accept::choose(request.headers(), &[Media::Text, Media::Html]) == Some(Media::Html)
+}
+
+/// What stands below a base path.
+#[derive(Debug, PartialEq, Eq)]
+enum Below {
+    /// This, of ours.
+    Route(Uri),
+    /// Nothing that we have.
+    Nothing,
+    /// The request is of no path below it.
+    Elsewhere,
+}
+
+/// What `uri` asks for below `base_path`.
+fn below(base_path: &str, uri: &Uri) -> Below {
+    let path = match uri.path().strip_prefix(base_path) {
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => return Below::Elsewhere,
     };
-    whole.with_state(app)
+    if !ROUTES.iter().any(|route| fits(route.path, path)) {
+        return Below::Nothing;
+    }
+    let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
+    format!("{path}{query}").parse().map_or(Below::Nothing, Below::Route)
+}
+
+/// Whether the path of a route covers `path`.
+fn fits(template: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    for part in template.split('/') {
+        if part.starts_with("{*") {
+            return segments.next().is_some_and(|segment| !segment.is_empty());
+        }
+        match segments.next() {
+            Some(segment) if part == segment => {}
+            Some(segment) if part.starts_with('{') && !segment.is_empty() => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
 }
 
 #[cfg(test)]
@@ -203,6 +280,26 @@ mod tests {
         assert_eq!(route.allow(), "GET, HEAD, DELETE");
         assert!(route.operation(&Method::HEAD).is_some());
         assert!(route.operation(&Method::POST).is_none());
+    }
+
+    #[test]
+    fn what_stands_below_the_base_path_is_found_there() {
+        let of = |base: &str, target: &'static str| match below(base, &Uri::from_static(target)) {
+            Below::Route(uri) => uri.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(of("/tasks", "/tasks"), "/");
+        assert_eq!(of("/tasks", "/tasks/"), "/");
+        assert_eq!(of("/tasks", "/tasks/tasks/sleep?from=1"), "/tasks/sleep?from=1");
+        assert_eq!(of("/tasks", "/tasks/v1/instances/1"), "/v1/instances/1");
+        assert_eq!(of("/tasks", "/tasks/login"), "/login");
+        assert_eq!(of("/tasks", "/tasks/assets/x/core/api.js"), "/assets/x/core/api.js");
+        for own in ["/tasks/sleep", "/tasks/sleep/start"] {
+            assert_eq!(of("/tasks", own), "Nothing", "{own}");
+        }
+        for other in ["/v1/instances", "/tasksv1/instances", "/"] {
+            assert_eq!(of("/tasks", other), "Elsewhere", "{other}");
+        }
     }
 
     #[test]

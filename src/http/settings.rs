@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::domain::size::ByteSize;
@@ -27,6 +28,19 @@ pub struct Settings {
     pub remote_definitions: bool,
     /// The address that is listened on.
     pub bound: SocketAddr,
+    /// The whole configuration as it may be shown: secrets are hidden in it. Empty where there is none.
+    pub shown: Vec<Shown>,
+}
+
+/// One key of the configuration, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// Its whole name, such as `server.listen`.
+    pub key: String,
+    /// Its value, as TOML writes it.
+    pub value: String,
+    /// Where it comes from: `default`, a file, a variable or a flag.
+    pub origin: String,
 }
 
 impl Settings {
@@ -42,6 +56,7 @@ impl Settings {
             tokens: Vec::new(),
             remote_definitions: false,
             bound,
+            shown: Vec::new(),
         }
     }
 }

@@ -55,6 +55,13 @@ impl Daemon {
         Ok(Daemon { assembled, settings: config.http(address), address })
     }
 
+    /// Tells whoever may read what it was configured with.
+    #[must_use]
+    pub fn showing(mut self, configuration: Vec<http::Shown>) -> Daemon {
+        self.settings.shown = configuration;
+        self
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -71,6 +71,9 @@ pub trait Store: Send + Sync + 'static {
     /// What this database is, as read back from it.
     fn identity(&self) -> &Identity;
 
+    /// How much room it takes on its disk, and how much is left there.
+    fn space(&self) -> BoxFuture<'_, Result<Space, StoreError>>;
+
     /// Whether a read works now.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
@@ -97,6 +100,15 @@ pub struct LogExtent {
     pub dropped: u64,
 }
 
+/// The room of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that it takes, what is not yet in the database file included.
+    pub used: u64,
+    /// Bytes that are free where it is.
+    pub free: u64,
+}
+
 /// What waits to run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -121,6 +133,8 @@ pub struct Identity {
     pub synchronous: String,
     /// Where it is, for people.
     pub location: String,
+    /// The version of its schema.
+    pub schema: u64,
 }
 
 impl fmt::Debug for Identity {
@@ -132,6 +146,7 @@ impl fmt::Debug for Identity {
             .field("backend", &self.backend)
             .field("synchronous", &self.synchronous)
             .field("location", &self.location)
+            .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod contract;
 mod curl;
+mod dashboard;
 mod definitions;
 mod embed;
 mod errors;

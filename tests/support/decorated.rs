@@ -7,7 +7,9 @@ use taskwright::{
     domain::{
         Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
     },
-    store::{Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Store, StoreError},
+    store::{
+        Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Space, Store, StoreError,
+    },
 };
 
 /// What a decorated store does otherwise than the real one.
@@ -123,6 +125,10 @@ impl<D: Decorator> Store for Decorated<D> {
 
     fn identity(&self) -> &Identity {
         self.inner.identity()
+    }
+
+    fn space(&self) -> BoxFuture<'_, Result<Space, StoreError>> {
+        self.inner.space()
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {

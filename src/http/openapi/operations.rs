@@ -186,6 +186,9 @@ const DOCS: &[Doc] = &[
     Doc { path: "/v1/stats", method: GET, id: "getStats", summary: "Read counts by status, and what happened lately",
         parameters: &["window", "bucket", "task_id"], body: None,
         answers: &[(200, "The figures", Json("Stats"))], refusals: &[404, 406, 422] },
+    Doc { path: "/v1/system", method: GET, id: "getSystem",
+        summary: "Read what the daemon is, what it has room for, and what the bearer of this token may do",
+        parameters: &[], body: None, answers: &[(200, "The facts", Json("System"))], refusals: &[406] },
     Doc { path: "/query", method: GET, id: "subscribe",
         summary: "Open a WebSocket for subscriptions, in `graphql-transport-ws` or `graphql-ws`; the token may come in \
             `connection_init`",

@@ -4,6 +4,7 @@ mod answers;
 mod events;
 mod requests;
 mod stats;
+mod system;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use answers::*;
 use events::*;
 use requests::*;
 use stats::*;
+use system::*;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Object, RefOr, Schema, schema::AdditionalProperties},
@@ -24,7 +26,7 @@ fn object(schema: RefOr<Schema>) -> Object {
 }
 
 /// Answers always have every member, so that all are required there, those that may be null too.
-const ANSWERS: [&str; 23] = [
+const ANSWERS: [&str; 30] = [
     "Instance",
     "Valid",
     "Summary",
@@ -48,6 +50,13 @@ const ANSWERS: [&str; 23] = [
     "StatusCounts",
     "Durations",
     "StatsBucket",
+    "System",
+    "SystemStore",
+    "SystemHealth",
+    "SystemSlots",
+    "Slots",
+    "Setting",
+    "You",
 ];
 
 /// Every schema, by name.
@@ -108,6 +117,13 @@ pub fn all() -> BTreeMap<String, RefOr<Schema>> {
         StatusCounts,
         Durations,
         StatsBucket,
+        System,
+        SystemStore,
+        SystemHealth,
+        SystemSlots,
+        Slots,
+        Setting,
+        You,
         GraphqlRequest,
         GraphqlAnswer,
         GraphqlError,

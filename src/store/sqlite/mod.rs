@@ -31,6 +31,7 @@ mod reserve;
 mod rollup;
 mod sequence;
 mod settings;
+mod space;
 mod starts;
 mod statement;
 mod stats;
@@ -49,7 +50,8 @@ pub use backup::{BackedUp, Backup, BackupError};
 pub use settings::{Settings, Synchronous};
 
 use super::{
-    Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, OpenError, Store, StoreError,
+    Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, OpenError, Space, Store,
+    StoreError,
 };
 use crate::domain::{
     Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
@@ -163,6 +165,10 @@ impl Store for SqliteStore {
 
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn space(&self) -> BoxFuture<'_, Result<Space, StoreError>> {
+        Box::pin(space::space(&self.identity.location))
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {

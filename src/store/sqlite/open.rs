@@ -69,6 +69,7 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             backend: format!("SQLite {}", said.version),
             synchronous: settings.synchronous.to_string(),
             location: location.clone(),
+            schema: SCHEMA.unsigned_abs(),
         };
         let readers = Readers::open(path).await?;
         let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, sequence)));
@@ -103,6 +104,7 @@ pub(super) async fn for_check(path: &Path) -> Result<SqliteStore, OpenError> {
             backend: format!("SQLite {}", said.version),
             synchronous: said.synchronous.map_or_else(String::new, |level| level.to_string()),
             location: location.clone(),
+            schema: SCHEMA.unsigned_abs(),
         };
         drop(reader);
         Ok(SqliteStore { identity, readers, writing: None })

@@ -116,6 +116,10 @@ static DOCUMENT: LazyLock<Value> =
 /// Asserts that the contract documents this status, for paths and methods that it has.
 fn assert_documented(method: &Method, path: &str, status: u16) {
     let path = path.split('?').next().unwrap();
+    if path == "/login" {
+        // The dashboard's own.
+        return;
+    }
     let fits = |template: &str| {
         let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
         template.len() == path.len()

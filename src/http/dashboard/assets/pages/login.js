@@ -1,0 +1,37 @@
+// A token, exchanged for a cookie that scripts cannot read.
+import { html, useEffect, useRef, useState } from '../core/html.js';
+import { url } from '../core/base.js';
+import { send } from '../core/api.js';
+import { Heading } from '../parts/heading.js';
+import { ProblemNote } from '../parts/problem.js';
+
+/** Only a path of ours: the parameter comes from the address, which anybody may have written. @param {string | null} next */
+const safe = (next) => (next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/');
+
+/** @param {PageProps} props */
+export default function Login({ query }) {
+    const box = useRef(/** @type {HTMLInputElement | null} */ (null));
+    const [error, setError] = useState(/** @type {unknown} */ (null));
+    const [busy, setBusy] = useState(false);
+    useEffect(() => box.current?.focus(), []);
+    const submit = async (/** @type {Event} */ event) => {
+        event.preventDefault();
+        setBusy(true);
+        try {
+            await send('POST', '/login', JSON.stringify({ token: box.current?.value.trim() }));
+            location.assign(url(safe(query.get('next'))));
+        } catch (error) {
+            setError(error);
+            setBusy(false);
+            box.current?.focus();
+        }
+    };
+    return html`<form class="card login" onSubmit=${submit}>
+        <${Heading} title="Log in" />
+        <label for="token">Token</label>
+        <input id="token" ref=${box} type="password" autocomplete="current-password" required spellcheck=${false} placeholder="tw_…" />
+        <${ProblemNote} error=${error} />
+        <button class="primary" disabled=${busy}>Log in</button>
+        <p class="faint">An operator makes one with <code>taskwright token create NAME --scopes read,run</code>.</p>
+    </form>`;
+}

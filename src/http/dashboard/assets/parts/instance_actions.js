@@ -1,0 +1,82 @@
+// What can be done with one instance: stop it, end it at once, run it again.
+import { html, useRef, useState } from '../core/html.js';
+import { url } from '../core/base.js';
+import { send } from '../core/api.js';
+import { useKeys } from '../core/keys.js';
+import { can } from '../core/me.js';
+import { navigate } from '../core/router.js';
+import { confirm, ConfirmDialog } from './confirm.js';
+import { Icon } from './icon.js';
+import { ProblemNote } from './problem.js';
+
+/** @param {{of: Instance, changed: () => void}} props */
+export function InstanceActions({ of, changed }) {
+    const [busy, setBusy] = useState(false);
+    const [error, setError] = useState(/** @type {unknown} */ (null));
+    const asks = useRef(/** @type {HTMLDialogElement | null} */ (null));
+    const path = `/v1/instances/${of.id}`;
+    const live = of.status === 'pending' || of.status === 'running';
+    const name = `${of.task_id} ${of.number}`;
+
+    /** @param {() => Promise<unknown>} request */
+    const act = async request => {
+        if (busy) return;
+        setBusy(true);
+        setError(null);
+        try {
+            await request();
+        } catch (error) {
+            setError(error);
+        }
+        setBusy(false);
+    };
+    /** @param {string} query */
+    const stop = query => act(async () => (await send('DELETE', path + query), changed()));
+    const askStop = async () => {
+        if (of.status === 'running') return asks.current?.showModal();
+        const yes = await confirm({ title: `Cancel ${name}?`, text: 'It has not begun, and will not.', action: 'Cancel it' });
+        if (yes) void stop('');
+    };
+    const askForce = async () => {
+        const yes = await confirm({ title: `Stop ${name} now?`, text: 'It is ended at once, without grace.', action: 'Stop now', danger: true });
+        if (yes) void stop('?force');
+    };
+    /** @param {SubmitEvent} event */
+    const answered = event => {
+        const form = /** @type {HTMLFormElement} */ (event.target);
+        const grace = String(new FormData(form).get('grace') ?? '').trim();
+        if (event.submitter instanceof HTMLButtonElement && event.submitter.value === 'yes') void stop(grace && `?grace=${encodeURIComponent(grace)}`);
+    };
+    const key = useRef('');
+    const retry = () => act(async () => {
+        // A second press, and a try after a lost answer, start nothing more.
+        key.current ||= crypto.getRandomValues(new Uint32Array(4)).join('-');
+        const { json } = await send('POST', `${path}/retry`, '{}', { 'Idempotency-Key': key.current });
+        navigate(`/instances/${json.number}`);
+    });
+    useKeys(
+        [
+            { keys: 's', does: 'Stop', run: () => live && can('run') && !of.stop_requested_at && void askStop() },
+            { keys: 'r', does: 'Retry', run: () => !live && can('run') && void retry() },
+        ],
+        [of.status, of.stop_requested_at, busy],
+    );
+    if (!can('run')) return null;
+    const again = url(`/tasks/${encodeURIComponent(of.task_id)}/start?from=${of.number}`);
+    return html`<div class="actions">
+            ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy} onClick=${askStop}><${Icon} name="stop" />Stop</button>`}
+            ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy} onClick=${askForce}>Stop now</button>`}
+            ${!live && html`<button type="button" disabled=${busy} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
+            <a class="button" href=${again}>Run again with changes</a>
+        </div>
+        <${ProblemNote} error=${error} />
+        <${ConfirmDialog} />
+        <dialog ref=${asks} class="confirm" aria-labelledby="stop-title">
+            <form method="dialog" onSubmit=${answered}>
+                <h2 id="stop-title">Stop ${name}?</h2>
+                <p>It is asked to stop, and has a grace to end by itself; after that it is ended.</p>
+                <label class="field">Grace <input name="grace" placeholder="as configured, or such as 30s" autocomplete="off" /></label>
+                <div class="actions"><button value="no" type="button" onClick=${() => asks.current?.close()}>Cancel</button><button value="yes" class="primary" autofocus>Stop</button></div>
+            </form>
+        </dialog>`;
+}

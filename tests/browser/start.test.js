@@ -1,0 +1,161 @@
+// Starting tasks by the form that their schema makes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually } from './harness/browser.js';
+import { assertClean, suite } from './harness/suite.js';
+
+const { daemon, browser } = await suite();
+
+/** The number of the instance whose page is shown. @param {import('playwright-core').Page} page */
+async function startedNumber(page) {
+    await page.waitForURL(/\/instances\/\d+$/);
+    return Number(new URL(page.url()).pathname.split('/').pop());
+}
+
+/** The inputs as the server has them. @param {number} number */
+const inputsOf = async number => /"inputs":(\{.*?\}),"output"/.exec(await daemon.text('GET', `/v1/instances/${number}`))?.[1];
+
+test('a task is started through the form', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks');
+    await page.getByRole('link', { name: 'form', exact: true }).click();
+    await page.getByRole('link', { name: 'Start', exact: true }).click();
+    await page.getByLabel('name', { exact: false }).first().fill('Ada');
+    await page.getByLabel('count').fill('9007199254740993');
+    await page.getByLabel('size').selectOption('large');
+    await page.getByRole('group', { name: 'tags' }).getByRole('button', { name: 'Add' }).click();
+    await page.getByLabel('tags, element 1').fill('new');
+    await page.getByLabel('city').fill('Paris');
+    await page.getByText('Options').click();
+    await page.getByLabel('Labels').fill('customer:acme\nkind:trial');
+    await page.getByLabel('Priority').fill('5');
+    await page.getByRole('button', { name: 'Start' }).click();
+    const number = await startedNumber(page);
+    const instance = await daemon.until(number, ['completed']);
+    assert.deepEqual(instance.labels, { customer: 'acme', kind: 'trial' });
+    assert.equal(instance.priority, 5);
+    const inputs = await inputsOf(number);
+    assert.deepEqual(
+        { ...JSON.parse(inputs ?? ''), count: undefined },
+        { name: 'Ada', count: undefined, loud: true, ratio: 0.5, size: 'large', tags: ['new'], where: { city: 'Paris' } },
+    );
+    assert.match(inputs ?? '', /"count":9007199254740993[,}]/);
+    await page.getByLabel('Inputs').getByText('9007199254740993').first().waitFor();
+    assertClean(page);
+});
+
+test('what the server refuses stands at its field, which has the focus', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/sleep/start');
+    const seconds = page.getByLabel('seconds');
+    await seconds.fill('-1');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByText('must be a number of seconds from 0 to 86400, not -1').waitFor();
+    assert.equal(await seconds.getAttribute('aria-invalid'), 'true');
+    const told = await seconds.evaluate(input =>
+        (input.getAttribute('aria-describedby') ?? '').split(' ').map(id => document.getElementById(id)?.textContent).join(' '));
+    assert.match(told, /not -1/);
+    assert.ok(await seconds.evaluate(input => input === document.activeElement));
+    await seconds.fill('0');
+    assert.equal(await seconds.getAttribute('aria-invalid'), null);
+    await page.getByRole('button', { name: 'Start' }).click();
+    await startedNumber(page);
+    assertClean(page, /status of 422/);
+});
+
+test('an option that is refused opens the options, and a missing member is told at its field', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/form/start');
+    await page.getByLabel('count').fill('2');
+    await page.getByRole('button', { name: 'Check' }).click();
+    const name = page.locator('#in-47name');
+    await page.locator('#in-47name-faults').waitFor();
+    assert.match((await page.locator('#in-47name-faults').textContent()) ?? '', /required property/);
+    await name.fill('Ada');
+    await page.getByText('Options').click();
+    await page.getByLabel('Delay').fill('soon');
+    await page.getByText('Options').click();
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.locator('#option-delay-faults').waitFor();
+    assert.ok(await page.locator('#option-delay').isVisible());
+    await page.getByLabel('Delay').fill('2h');
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByText('It would be accepted.').waitFor();
+    const { instances } = await daemon.call('GET', '/v1/instances?task_id=form&status=pending');
+    assert.equal(instances.length, 0, 'checking starts nothing');
+    assertClean(page, /status of 422/);
+});
+
+test('two presses start one', async t => {
+    const page = await browser.page(t);
+    const before = (await daemon.call('GET', '/v1/instances?task_id=sleep')).instances.length;
+    await page.goto('/tasks/sleep/start');
+    await page.getByLabel('seconds').fill('0.5');
+    // Both in one turn of the page, before it could disable the button.
+    await page.getByRole('button', { name: 'Start' }).evaluate(button => {
+        /** @type {HTMLButtonElement} */ (button).click();
+        /** @type {HTMLButtonElement} */ (button).click();
+    });
+    await startedNumber(page);
+    const after = (await daemon.call('GET', '/v1/instances?task_id=sleep')).instances.length;
+    assert.equal(after - before, 1);
+    assertClean(page);
+});
+
+test('a start whose answer was lost is not started again', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/sleep/start');
+    await page.getByLabel('seconds').fill('0.25');
+    let lose = true;
+    await page.route('**/v1/instances', async route => {
+        if (route.request().method() !== 'POST' || !lose) return route.continue();
+        lose = false;
+        await route.fetch();
+        return route.abort();
+    });
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByText('The daemon does not answer.').first().waitFor();
+    await page.getByRole('button', { name: 'Start' }).click();
+    const number = await startedNumber(page);
+    const all = (await daemon.call('GET', '/v1/instances?task_id=sleep')).instances;
+    assert.equal(all.filter((/** @type {any} */ one) => one.number >= number).length, 1);
+    assertClean(page, /net::ERR_FAILED/);
+});
+
+test('it runs again with a changed input, and what was not changed goes back as it was', async t => {
+    const page = await browser.page(t);
+    const given = '{"name":"\\u00e9t\\u00e9","count":9007199254740993,"ratio":1.50,"tags":["\\u0061","b"],"where":{"zip":7,"city":"Oslo","more":1e3},"unknown":[1.0,{"x":12345678901234567890}]}';
+    const text = await daemon.text('POST', '/v1/instances', `{"task_id":"form","inputs":${given},"labels":{"a":"b"}}`);
+    const first = JSON.parse(text).number;
+    await daemon.until(first, ['completed']);
+    const stored = await inputsOf(first);
+    await page.goto(`/instances/${first}`);
+    await page.getByRole('link', { name: 'Run again with changes' }).click();
+    await page.getByLabel('city').fill('Rome');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await eventually(() => !page.url().endsWith('/start') && /\/instances\/\d+$/.test(page.url()), 'the new instance');
+    const second = await startedNumber(page);
+    assert.notEqual(second, first);
+    assert.equal(await inputsOf(second), stored?.replace('"Oslo"', '"Rome"'));
+    const instance = await daemon.until(second, ['completed']);
+    assert.deepEqual(instance.labels, { a: 'b' });
+    assert.equal(instance.retry_of, JSON.parse(text).id);
+    assertClean(page);
+});
+
+test('form and JSON are two views of the same', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/form/start');
+    await page.getByLabel('count').fill('9007199254740993');
+    await page.getByRole('button', { name: 'JSON' }).click();
+    const json = page.getByLabel('Inputs as JSON');
+    assert.match(await json.inputValue(), /"count": 9007199254740993/);
+    await json.fill('{"name": "Bob", "count": 12345678901234567890123}');
+    await page.getByRole('button', { name: 'Form' }).click();
+    assert.equal(await page.getByLabel('count').inputValue(), '12345678901234567890123');
+    await page.getByRole('button', { name: 'JSON' }).click();
+    await json.fill('{"name": ');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByText(/^ ?No JSON/).waitFor();
+    assertClean(page);
+});
