@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::failure::{FAILURE, Failure, USAGE};
 
 /// Asks `question` on the terminal; without one it is refused, since nobody can say yes.
-pub(super) fn ask(question: &str, yes: bool) -> Result<(), Failure> {
+pub(super) async fn ask(question: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -14,9 +14,15 @@ pub(super) fn ask(question: &str, yes: bool) -> Result<(), Failure> {
     }
     // Where stderr is closed nobody sees the question, and nobody answers.
     let _ = write!(io::stderr(), "{question} [y/N] ").and_then(|()| io::stderr().flush());
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::new(FAILURE, format!("cannot read the answer: {error}")))?;
+    // Beside, so that Ctrl-C is heard.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    })
+    .await
+    .map_err(io::Error::other)
+    .and_then(|answer| answer)
+    .map_err(|error| Failure::new(FAILURE, format!("cannot read the answer: {error}")))?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {

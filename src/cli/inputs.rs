@@ -33,13 +33,24 @@ enum Written {
 
 /// The inputs of a start of `task` as one JSON object; None where none are given. Asks the daemon for the schema only where
 /// there is something to type or to check.
-pub(super) async fn of_start(session: &Session, task: &str, inputs: &Inputs) -> Result<Option<Box<RawValue>>, Failure> {
-    let base = inputs.inputs.as_deref().map(object).transpose()?;
-    if base.is_none() && inputs.pairs.is_empty() {
+pub(super) async fn of_start(
+    session: &Session,
+    task: &str,
+    base: Option<&Json>,
+    pairs: &[String],
+) -> Result<Option<Box<RawValue>>, Failure> {
+    if base.is_none() && pairs.is_empty() {
         return Ok(None);
     }
     let schema = schema(session, task).await?;
-    merged(base.as_ref(), &inputs.pairs, &schema, task).map(Some)
+    merged(base, pairs, &schema, task).map(Some)
+}
+
+impl Inputs {
+    /// What `--inputs` stands for. Reads files and stdin, so it comes before anything catches Ctrl-C.
+    pub fn base(&self) -> Result<Option<Json>, Failure> {
+        self.inputs.as_deref().map(object).transpose()
+    }
 }
 
 /// The inputs of `base` with what `--set` replaces.

@@ -81,7 +81,7 @@ async fn matching(session: &Session, retry: &Retry) -> Result<Vec<String>, Failu
         return Ok(Vec::new());
     }
     let what = if images.len() == 1 { "instance" } else { "instances" };
-    confirm::ask(&format!("Retry {} {what}?", images.len()), retry.yes)?;
+    confirm::ask(&format!("Retry {} {what}?", images.len()), retry.yes).await?;
     // What was started first comes first again.
     images.reverse();
     Ok(images.iter().map(|image| image.id.to_string()).collect())

@@ -24,8 +24,9 @@ use crate::{
 pub(super) fn run(run: Run) -> Result<(), Failure> {
     let mut session = Session::open(&run.common)?;
     let until = Until::after(session::optional_duration("--timeout", run.timeout.as_deref())?);
+    let base = run.inputs.base()?;
     super::runtime()?.block_on(async {
-        let request = start::request(&session, &run.task, &run.inputs, &run.options).await?;
+        let request = start::request(&session, &run.task, (base.as_ref(), &run.inputs.pairs), &run.options).await?;
         if run.dry_run {
             return start::check(&session, &request).await;
         }

@@ -87,7 +87,8 @@ impl Session {
 
     /// Runs `work` to its end. Ctrl-C ends it with exit code 130.
     pub fn run(&self, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-        super::runtime()?.block_on(async {
+        let runtime = super::runtime()?;
+        let ended = runtime.block_on(async {
             tokio::select! {
                 ended = work => ended,
                 interrupted = tokio::signal::ctrl_c() => {
@@ -96,7 +97,10 @@ impl Session {
                     Err(Failure::silent(INTERRUPTED))
                 }
             }
-        })
+        });
+        // A question that nobody answers any more is not waited for.
+        runtime.shutdown_background();
+        ended
     }
 }
 

@@ -12,16 +12,20 @@ use super::{
     session::{self, Session},
     times,
 };
-use crate::client::{Answer, ClientError, Start, calls::new_key};
+use crate::{
+    client::{Answer, ClientError, Start, calls::new_key},
+    domain::Json,
+};
 
 /// How long a start whose answer was lost is sent again, with the same key.
 const LOST_ANSWER: Duration = Duration::from_secs(60);
 
 pub(super) fn run(verb: client::Start) -> Result<(), Failure> {
     let session = Session::open(&verb.common)?;
+    let wait = wait_of(verb.wait.as_deref())?;
+    let base = verb.inputs.base()?;
     session.run(async {
-        let wait = wait_of(verb.wait.as_deref())?;
-        let start = request(&session, &verb.task, &verb.inputs, &verb.options).await?;
+        let start = request(&session, &verb.task, (base.as_ref(), &verb.inputs.pairs), &verb.options).await?;
         if verb.dry_run {
             return check(&session, &start).await;
         }
@@ -68,7 +72,7 @@ pub(super) async fn finish(session: &Session, ids: &[String], timeout: Option<Du
 pub(super) async fn request(
     session: &Session,
     task: &str,
-    inputs: &client::Inputs,
+    (base, pairs): (Option<&Json>, &[String]),
     options: &StartOptions,
 ) -> Result<Start, Failure> {
     let pair = |label: &String| {
@@ -79,7 +83,7 @@ pub(super) async fn request(
     let options = options.clone();
     Ok(Start {
         task_id: Some(task.to_owned()),
-        inputs: inputs::of_start(session, task, inputs).await?,
+        inputs: inputs::of_start(session, task, base, pairs).await?,
         labels: options.label.iter().map(pair).collect::<BTreeMap<_, _>>(),
         priority: options.priority,
         max_attempts: options.max_attempts,

@@ -21,14 +21,15 @@ const LAST_LINES: u64 = 10;
 
 pub(super) fn run(status: Status) -> Result<(), Failure> {
     let session = Session::open(&status.common)?;
+    let ids = ids::all(&session, &status.ids)?;
     session.run(async {
         let mut several = Several::default();
-        for (n, id) in ids::all(&session, &status.ids)?.iter().enumerate() {
+        for (n, id) in ids.iter().enumerate() {
             if n > 0 && session.output.is_table() {
                 print::line("")?;
             }
             match show(&session, id).await {
-                Err(failure) if status.ids.len() > 1 => several.went_wrong(&session, id, failure)?,
+                Err(failure) if ids.len() > 1 => several.went_wrong(&session, id, failure)?,
                 shown => shown?,
             }
         }

@@ -99,7 +99,7 @@ async fn by_filter(session: &Session, stop: &Stop, filter: &Filter, until: Until
             return Ok(());
         }
         let what = if images.len() == 1 { "instance" } else { "instances" };
-        confirm::ask(&format!("Stop {} {what}?", images.len()), stop.yes)?;
+        confirm::ask(&format!("Stop {} {what}?", images.len()), stop.yes).await?;
     }
     let answer = session
         .client

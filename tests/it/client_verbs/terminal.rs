@@ -201,7 +201,9 @@ async fn a_stop_of_many_asks_first() {
     let server = TestServer::with_config(TASKS).await;
     let shell = Shell::at(&server);
     shell.run("start gate --delay 1h").ended(0);
-    for (answer, code, status) in [("\n", 1, "pending"), ("n\n", 1, "pending"), ("y\n", 0, "cancelled")] {
+    for (answer, code, status) in
+        [("\n", 1, "pending"), ("n\n", 1, "pending"), ("\x03", 130, "pending"), ("y\n", 0, "cancelled")]
+    {
         let mut terminal = Terminal::open(&shell, "stop --all", 80, &[]);
         terminal.shows("Stop 1 instance? [y/N]").await;
         terminal.press(answer);
