@@ -9,6 +9,7 @@ mod config;
 mod contract;
 mod curl;
 mod definitions;
+mod docs;
 mod embed;
 mod errors;
 mod events;
