@@ -59,9 +59,10 @@ async fn nginx(session: &Session, port: u16) -> Nginx {
     );
     fs::write(folder.join("nginx.conf"), config).expect("a file can be written");
     let mut command = Command::new("nginx");
-    command.env("PATH", session.path()).arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf"));
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    command.env("PATH", path).arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf"));
     command.args(["-e", "error.log"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-    let process = command.spawn().expect("nginx is there: apt-get install nginx-light");
+    let process = command.spawn().expect("nginx is there: scripts/test brings it; or apt-get install nginx-light");
     let mut nginx = Nginx(process);
     wait_for("nginx", async || {
         assert!(nginx.0.try_wait().expect("a child").is_none(), "nginx ended: its messages are above");

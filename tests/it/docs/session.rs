@@ -21,7 +21,6 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A page's daemon, folder and shell.
 pub struct Session {
     server: TestServer,
-    path: String,
     shell: Shell,
     replaced: Vec<(String, String)>,
 }
@@ -56,11 +55,13 @@ impl Session {
         let instead = |name: &str| format!("shift; exec '{binaries}/examples/{name}' \"$@\"");
         let through = example.map(|name| ["sh".to_owned(), "-c".to_owned(), instead(name), "sh".to_owned()].into());
         let surroundings = Surroundings { through: through.unwrap_or_default(), ..Surroundings::default() };
-        let server = TestServer::within(config, &[("PATH", &path)], surroundings).await;
+        // A page that ends its daemon does not wait for what runs there.
+        let variables = [("PATH", path.as_str()), ("TASKWRIGHT_SERVER__DRAIN", "0s")];
+        let server = TestServer::within(config, &variables, surroundings).await;
         // On a terminal curl shows no progress of what it prints; it asks where it writes.
         fs::write(server.folder().join(".curlrc"), "no-progress-meter\n").expect("a file can be written");
         let shell = Shell::start(server.folder(), &path);
-        Session { server, path, shell, replaced: Vec::new() }
+        Session { server, shell, replaced: Vec::new() }
     }
 
     /// The daemon.
@@ -71,11 +72,6 @@ impl Session {
     /// The folder in which the page's commands run: that of the configuration.
     pub fn folder(&self) -> &Path {
         self.server.folder()
-    }
-
-    /// The PATH of its commands.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     /// From now on `from` in the page's text is `to`.
@@ -97,8 +93,9 @@ impl Session {
     fn theirs(&self, text: &str) -> String {
         let text = text.replace(self.server.address(), "127.0.0.1:8080");
         let text = text.replace(&self.server.config().display().to_string(), "/etc/taskwright/config.toml");
-        text.replace(&self.folder().join("store").display().to_string(), "/var/lib/taskwright")
-            .replace(&self.folder().join("backups").display().to_string(), "/var/backups")
+        let text = text.replace(&self.folder().join("store").display().to_string(), "/var/lib/taskwright");
+        let text = text.replace(&self.folder().join("backups").display().to_string(), "/var/backups");
+        self.replaced.iter().fold(text, |text, (from, to)| text.replace(to, from))
     }
 
     /// Writes the text of a file of the page, and answers where.

@@ -135,7 +135,7 @@ async fn every_line_of_rust() -> Result<(), Box<dyn std::error::Error>> {
     let status = instance.get_status().await?;
     let progress = instance.get_progress().await?;
     assert_eq!((tasks.get_task_instance(id).await?.number(), status.as_str()), (instance.number(), "running"));
-    assert!(progress.value < 1.0);
+    assert!(progress.value() < 1.0);
     instance.stop().await?;
     assert!(instance.wait_for_completion().await.is_err(), "it was stopped");
     let instance = tasks.run_task("sleep", json!({"seconds": 1})).block().await?;
