@@ -20,7 +20,7 @@ async fn docs_every_form_of_wait() {
 async fn docs_an_empty_line_comes_while_nothing_happens() {
     let mut session = Session::start().await;
     let line =
-        "curl -sN --max-time 17 -H 'Accept: application/x-ndjson' 'localhost:8080/v1/events?task_id=sleep'; echo $?";
+        "curl -sN --max-time 20 -H 'Accept: application/x-ndjson' 'localhost:8080/v1/events?task_id=sleep'; echo $?";
     let ran = session.run(line).await;
     assert!(ran.printed.ends_with("28\n"), "{}", ran.printed);
     let lines: Vec<&str> = ran.printed.lines().collect();

@@ -43,6 +43,13 @@ async fn docs_behind_a_proxy() {
     pages::run(&page.blocks[..start], &mut session).await;
     let _nginx = nginx(&session, port).await;
     pages::run(&page.blocks[start + 1..], &mut session).await;
+    // What the page says of WebSockets.
+    let upgrade = "curl -s -o answer --max-time 2 -w '%{http_code}\n' --cacert /etc/nginx/tasks.pem \
+        -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
+        -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' -H 'Sec-WebSocket-Protocol: graphql-transport-ws' \
+        -H \"Authorization: Bearer $TOKEN\" https://tasks.example.com/tasks/query";
+    let answer = session.run(upgrade).await;
+    assert!(answer.printed.starts_with("101"), "{answer:?}");
 }
 
 /// Starts nginx with what Debian's `nginx.conf` has around a site.

@@ -49,7 +49,7 @@ const ROWS: &[(&str, Before, &str, &str)] = &[
     ("its id, for a script", Before::Done, "", ""),
     ("status", Before::Long, "running", "running"),
     ("progress", Before::Brief, "0", "completed"),
-    ("wait; fails if the task did", Before::Brief, "{\"slept\":0.5}", ""),
+    ("wait; fails if the task did", Before::Brief, "{\"slept\":1}", ""),
     ("start, and wait for the result", Before::Done, "\"status\":\"completed\"", "{\"slept\":1}"),
     ("every change as it comes", Before::Brief, "\"status\":\"completed\"", "\"status\":\"completed\""),
     ("every change of all that match", Before::Done, "event: ready", ""),
@@ -72,15 +72,15 @@ async fn column(
         let known = known.unwrap_or_else(|| panic!("nothing is expected of the row {}: add it to ROWS", row.name));
         let seconds = match known.1 {
             Before::Done => 0.0,
-            Before::Brief => 0.5,
+            Before::Brief => 1.0,
             Before::Long => 60.0,
         };
         let id = session.server().start_task("sleep", json!({ "seconds": seconds })).await["id"].clone();
         let id = id.as_str().expect("an id").to_owned();
-        if let Before::Done = known.1 {
-            session.server().wait_done(&id).await;
-        } else {
-            session.server().wait_running(&id).await;
+        match known.1 {
+            Before::Done => drop(session.server().wait_done(&id).await),
+            Before::Brief => {}
+            Before::Long => drop(session.server().wait_running(&id).await),
         }
         // What has no end of its own is given one, and says so by its exit code.
         let line = cell(&row);
