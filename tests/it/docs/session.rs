@@ -21,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A page's daemon, folder and shell.
 pub struct Session {
     server: TestServer,
+    /// The daemon of `serve --demo`, while the page speaks of that.
+    demo: Option<TestServer>,
     shell: Shell,
     replaced: Vec<(String, String)>,
 }
@@ -61,12 +63,17 @@ impl Session {
         // On a terminal curl shows no progress of what it prints; it asks where it writes.
         fs::write(server.folder().join(".curlrc"), "no-progress-meter\n").expect("a file can be written");
         let shell = Shell::start(server.folder(), &path);
-        Session { server, shell, replaced: Vec::new() }
+        Session { server, demo: None, shell, replaced: Vec::new() }
     }
 
     /// The daemon.
     pub fn server(&self) -> &TestServer {
         &self.server
+    }
+
+    /// Where the page's daemon listens.
+    fn address(&self) -> &str {
+        self.demo.as_ref().unwrap_or(&self.server).address()
     }
 
     /// The folder in which the page's commands run: that of the configuration.
@@ -81,8 +88,7 @@ impl Session {
 
     /// The page's text with our addresses and folders in it.
     pub fn ours(&self, text: &str) -> String {
-        let text =
-            text.replace("127.0.0.1:8080", self.server.address()).replace("localhost:8080", self.server.address());
+        let text = text.replace("127.0.0.1:8080", self.address()).replace("localhost:8080", self.address());
         let text = text.replace("/etc/taskwright/config.toml", &self.server.config().display().to_string());
         let text = text.replace("/var/lib/taskwright", &self.folder().join("store").display().to_string());
         let text = text.replace("/var/backups", &self.folder().join("backups").display().to_string());
@@ -91,7 +97,7 @@ impl Session {
 
     /// The inverse, for what a page shows.
     fn theirs(&self, text: &str) -> String {
-        let text = text.replace(self.server.address(), "127.0.0.1:8080");
+        let text = text.replace(self.address(), "127.0.0.1:8080");
         let text = text.replace(&self.server.config().display().to_string(), "/etc/taskwright/config.toml");
         let text = text.replace(&self.folder().join("store").display().to_string(), "/var/lib/taskwright");
         let text = text.replace(&self.folder().join("backups").display().to_string(), "/var/backups");
@@ -117,27 +123,35 @@ impl Session {
             if config != self.server.config() {
                 fs::copy(&config, self.server.config()).unwrap_or_else(|error| panic!("{}: {error}", config.display()));
             }
+            self.demo = None;
             self.server.restart().await;
             return done;
         }
         match command {
-            // What the demo has beyond an ordinary daemon is tested in `serve.rs`.
-            "taskwright serve"
-            | "taskwright serve --demo"
-            | "cargo run --release -- serve --demo"
-            | "systemctl start taskwright"
-            | "systemctl restart taskwright" => self.server.restart().await,
+            "taskwright serve --demo" | "cargo run --release -- serve --demo" => self.demo = Some(self.demo().await),
+            "taskwright serve" | "systemctl start taskwright" | "systemctl restart taskwright" => {
+                self.server.restart().await;
+            }
             "systemctl stop taskwright" => assert!(self.server.stop().await.success(), "{}", self.server.stderr()),
             _ => return self.paste(command).await,
         }
         done
     }
 
+    /// The daemon of the demo, with a store of its own below our folder.
+    async fn demo(&self) -> TestServer {
+        let demo = format!("exec '{BINARY}' serve --demo --listen 127.0.0.1:0 --log-format json");
+        let through = ["sh".to_owned(), "-c".to_owned(), demo].into();
+        let folder = self.folder().display().to_string();
+        let surroundings = Surroundings { through, ..Surroundings::default() };
+        TestServer::within("", &[("TMPDIR", &folder)], surroundings).await
+    }
+
     /// Has the shell run one command.
     async fn paste(&mut self, command: &str) -> Ran {
         let variables = format!(
             "export TASKWRIGHT_URL='http://{}' TASKWRIGHT_CONFIG='{}' TASKWRIGHT_DATABASE__URL='{}'\n",
-            self.server.address(),
+            self.address(),
             self.server.config().display(),
             self.server.database_url(),
         );
