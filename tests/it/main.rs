@@ -11,6 +11,7 @@ mod contract;
 mod curl;
 mod dashboard;
 mod definitions;
+mod docs;
 mod embed;
 mod errors;
 mod events;
