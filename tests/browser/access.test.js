@@ -27,11 +27,12 @@ test('with a token that may read only there is no button to stop or start', asyn
     await page.waitForURL(new RegExp(`/instances/${number}$`));
     await page.locator('.now .status.running').waitFor();
     for (const [path, whole] of [[`/instances/${number}`, '.now'], [`/instances/${done.number}`, '.now'], ['/instances', 'table.instances'], ['/', '.tiles'], ['/tasks', 'table.tasks'], ['/tasks/sleep', 'table.schema']]) {
-        // From then on it is known what we may do.
-        const known = page.waitForResponse(answer => answer.url().endsWith('/v1/system'));
         await page.goto(path);
         await page.locator(whole).first().waitFor();
-        await (await known).finished();
+        // From then on it is known what we may do, and drawn.
+        await page.waitForFunction(() => performance.getEntriesByType('resource').some(one =>
+            one.name.endsWith('/v1/system') && /** @type {PerformanceResourceTiming} */ (one).responseEnd > 0));
+        await page.evaluate(() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))));
         const buttons = await page.locator('main').getByRole('button', { name: /^(stop|start|retry|cancel)\b/i }).count();
         const links = await page.locator('main').getByRole('link', { name: /^(start|run again)/i }).count();
         assert.equal(buttons + links, 0, path);

@@ -53,8 +53,8 @@ class Style {
             else if (code === 39) this.fg = '';
             else if (code >= 40 && code <= 47) this.bg = String(code - 40);
             else if (code === 49) this.bg = '';
-            else if (code >= 90 && code <= 97) this.fg = String(code - 82);
-            else if (code >= 100 && code <= 107) this.bg = String(code - 92);
+            else if (code >= 90 && code <= 97) this.fg = String(code - 90);
+            else if (code >= 100 && code <= 107) this.bg = String(code - 100);
             else if (code === 38 || code === 48) {
                 const wide = codes[i + 1] === 2;
                 const colour = wide ? nearest(codes[i + 2], codes[i + 3], codes[i + 4]) : indexed(codes[i + 2]);
@@ -116,31 +116,18 @@ export function append(into, line) {
     return nodes;
 }
 
-/** The first sixteen colours have names of their own in a terminal, and so classes of their own here. */
+/** A colour of the table of 256: eight, the same eight brighter, a cube of six steps a side, and greys. */
 function indexed(/** @type {number} */ index) {
     if (!(index >= 0 && index <= 255)) return '';
-    if (index < 16) return String(index);
-    if (index >= 232) {
-        const grey = 8 + 10 * (index - 232);
-        return nearest(grey, grey, grey);
-    }
-    const step = (/** @type {number} */ n) => (n === 0 ? 0 : 55 + 40 * n);
+    if (index < 16) return String(index % 8);
+    if (index >= 232) return index < 244 ? '0' : '7';
     const cube = index - 16;
-    return nearest(step(Math.floor(cube / 36)), step(Math.floor(cube / 6) % 6), step(cube % 6));
+    return nearest(51 * Math.floor(cube / 36), 51 * (Math.floor(cube / 6) % 6), 51 * (cube % 6));
 }
 
-const SIXTEEN = [
-    [0, 0, 0], [170, 0, 0], [0, 170, 0], [170, 85, 0], [0, 0, 170], [170, 0, 170], [0, 170, 170], [170, 170, 170],
-    [85, 85, 85], [255, 85, 85], [85, 255, 85], [255, 255, 85], [85, 85, 255], [255, 85, 255], [85, 255, 255], [255, 255, 255],
-];
-
-/** Classes cannot carry a colour of their own, so a wide one is shown as the nearest of the sixteen, which suit both schemes. */
+/** Classes cannot carry a colour of their own, so a wide one is shown as one of the eight, which suit both schemes: by
+ * which of red, green and blue are strong in it. */
 function nearest(/** @type {number} */ r, /** @type {number} */ g, /** @type {number} */ b) {
-    let best = 0;
-    let distance = Infinity;
-    SIXTEEN.forEach(([red, green, blue], i) => {
-        const d = (red - r) ** 2 + (green - g) ** 2 + (blue - b) ** 2;
-        if (d < distance) [best, distance] = [i, d];
-    });
-    return distance === Infinity ? '' : String(best);
+    const strong = Math.max(r, g, b) * 0.6;
+    return strong >= 0 ? String(strong && (r >= strong ? 1 : 0) + (g >= strong ? 2 : 0) + (b >= strong ? 4 : 0)) : '';
 }

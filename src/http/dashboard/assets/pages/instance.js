@@ -1,28 +1,29 @@
 // One instance: how it is, what it was given, what it said.
-import { html, useEffect, useRef, useState } from '../core/html.js';
+import { html, useEffect, useMemo, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { later } from '../core/later.js';
 import { newsOf, subscribe } from '../core/live.js';
-import { member } from '../core/raw_json.js';
+import { member, pretty, prettyTokens } from '../core/raw_json.js';
 import { useResource } from '../core/resource.js';
 import { absolute, Ago, duration, Elapsed, now, secondsBetween } from '../core/time.js';
 import { AttemptTimeline } from '../parts/attempt_timeline.js';
-import { useCopyAs } from '../parts/copy_as.js';
+import { CopyButton, useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
 import { InstanceActions } from '../parts/instance_actions.js';
-import { JsonBlock } from '../parts/json_block.js';
 import { ProblemNote } from '../parts/problem.js';
 import { percent } from '../parts/progress.js';
 import { InstanceStatus } from '../parts/status.js';
 
 const LogView = later(() => import('../parts/log_view.js'));
 
+const COLOURED = 20_000; // characters: of more each colour costs more than it gives
+const INDENTED = 500_000;
 const CERTAIN = 0.02; // progress: before it nobody can say how long the rest will take
 
 /** What is left, if progress goes on as it did. @param {Instance} of */
 function left(of) {
     if (of.status !== 'running' || !of.started_at || of.progress < CERTAIN || of.progress >= 1) return null;
-    return (secondsBetween(of.started_at, of.updated_at) / of.progress) * (1 - of.progress) - secondsBetween(of.updated_at);
+    return (secondsBetween(of.started_at) / of.progress) * (1 - of.progress);
 }
 
 /** The bar, what is told beside it, and how long it takes. @param {{of: Instance}} props */
@@ -66,6 +67,20 @@ function Facts({ of }) {
     ];
     return html`<section class="card" aria-label="Facts"><h2>Facts</h2>
         <dl class="facts">${facts.map(([name, value]) => value && html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    </section>`;
+}
+
+/** JSON as the server wrote it, only indented and coloured. @param {{title: string, text: string, children?: any}} props */
+function JsonBlock({ title, text, children }) {
+    const shown = useMemo(() => {
+        if (text.length > INDENTED) return text;
+        if (text.length > COLOURED) return pretty(text);
+        return prettyTokens(text).map(token => (token.kind === 'mark' ? token.text : html`<span class=${`j-${token.kind}`}>${token.text}</span>`));
+    }, [text]);
+    return html`<section class="card json" aria-label=${title}>
+        <h2>${title} <${CopyButton} text=${text} label=${`Copy the ${title.toLowerCase()}`} /></h2>
+        ${children}
+        <pre tabindex="0" role="group" aria-label=${title}>${shown}</pre>
     </section>`;
 }
 

@@ -5,18 +5,26 @@ import { send } from '../core/api.js';
 import { useKeys } from '../core/keys.js';
 import { can } from '../core/me.js';
 import { navigate } from '../core/router.js';
-import { confirm, ConfirmDialog } from './confirm.js';
 import { Icon } from './icon.js';
 import { ProblemNote } from './problem.js';
+
+const ASKS = {
+    cancel: ['Cancel', 'It has not begun, and will not.'],
+    stop: ['Stop', 'It is asked to stop, and has a grace to end by itself; after that it is ended.'],
+    force: ['Stop now', 'It is ended at once, without grace.'],
+};
+/** @typedef {keyof typeof ASKS} Ask */
 
 /** @param {{of: Instance, changed: () => void}} props */
 export function InstanceActions({ of, changed }) {
     const [busy, setBusy] = useState(false);
     const [error, setError] = useState(/** @type {unknown} */ (null));
+    const [asked, setAsked] = useState(/** @type {Ask} */ ('stop'));
     const asks = useRef(/** @type {HTMLDialogElement | null} */ (null));
     const path = `/v1/instances/${of.id}`;
     const live = of.status === 'pending' || of.status === 'running';
-    const name = `${of.task_id} ${of.number}`;
+    const gentle = of.status === 'running' ? 'stop' : 'cancel';
+    const [word, means] = ASKS[asked];
 
     /** @param {() => Promise<unknown>} request */
     const act = async request => {
@@ -32,20 +40,14 @@ export function InstanceActions({ of, changed }) {
     };
     /** @param {string} query */
     const stop = query => act(async () => (await send('DELETE', path + query), changed()));
-    const askStop = async () => {
-        if (of.status === 'running') return asks.current?.showModal();
-        const yes = await confirm({ title: `Cancel ${name}?`, text: 'It has not begun, and will not.', action: 'Cancel it' });
-        if (yes) void stop('');
-    };
-    const askForce = async () => {
-        const yes = await confirm({ title: `Stop ${name} now?`, text: 'It is ended at once, without grace.', action: 'Stop now', danger: true });
-        if (yes) void stop('?force');
+    const ask = (/** @type {Ask} */ what) => {
+        setAsked(what);
+        asks.current?.showModal();
     };
     /** @param {SubmitEvent} event */
     const answered = event => {
-        const form = /** @type {HTMLFormElement} */ (event.target);
-        const grace = String(new FormData(form).get('grace') ?? '').trim();
-        if (event.submitter instanceof HTMLButtonElement && event.submitter.value === 'yes') void stop(grace && `?grace=${encodeURIComponent(grace)}`);
+        const grace = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('grace') ?? '').trim();
+        void stop(asked === 'force' ? '?force' : grace && `?grace=${encodeURIComponent(grace)}`);
     };
     const key = useRef('');
     const retry = () => act(async () => {
@@ -56,7 +58,7 @@ export function InstanceActions({ of, changed }) {
     });
     useKeys(
         [
-            { keys: 's', does: 'Stop', run: () => live && can('run') && !of.stop_requested_at && void askStop() },
+            { keys: 's', does: 'Stop', run: () => live && can('run') && !of.stop_requested_at && ask(gentle) },
             { keys: 'r', does: 'Retry', run: () => !live && can('run') && void retry() },
         ],
         [of.status, of.stop_requested_at, busy],
@@ -64,19 +66,21 @@ export function InstanceActions({ of, changed }) {
     if (!can('run')) return null;
     const again = url(`/tasks/${encodeURIComponent(of.task_id)}/start?from=${of.number}`);
     return html`<div class="actions">
-            ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy} onClick=${askStop}><${Icon} name="stop" />Stop</button>`}
-            ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy} onClick=${askForce}>Stop now</button>`}
+            ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy} onClick=${() => ask(gentle)}><${Icon} name="stop" />Stop</button>`}
+            ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy} onClick=${() => ask('force')}>Stop now</button>`}
             ${!live && html`<button type="button" disabled=${busy} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
             <a class="button" href=${again}>Run again with changes</a>
         </div>
         <${ProblemNote} error=${error} />
-        <${ConfirmDialog} />
         <dialog ref=${asks} class="confirm" aria-labelledby="stop-title">
             <form method="dialog" onSubmit=${answered}>
-                <h2 id="stop-title">Stop ${name}?</h2>
-                <p>It is asked to stop, and has a grace to end by itself; after that it is ended.</p>
-                <label class="field">Grace <input name="grace" placeholder="as configured, or such as 30s" autocomplete="off" /></label>
-                <div class="actions"><button value="no" type="button" onClick=${() => asks.current?.close()}>Cancel</button><button value="yes" class="primary" autofocus>Stop</button></div>
+                <h2 id="stop-title">${word} ${of.task_id} ${of.number}?</h2>
+                <p>${means}</p>
+                ${asked === 'stop' && html`<label class="field">Grace <input name="grace" placeholder="as configured, or such as 30s" autocomplete="off" /></label>`}
+                <div class="actions">
+                    <button type="button" onClick=${() => asks.current?.close()}>Back</button>
+                    <button class=${asked === 'force' ? 'danger' : 'primary'} autofocus>${word}</button>
+                </div>
             </form>
         </dialog>`;
 }
