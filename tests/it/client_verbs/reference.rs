@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use super::Shell;
-use crate::support::server::TestServer;
 
 const PAGE: &str = "docs/reference/command-line.md";
 
@@ -73,41 +72,4 @@ fn what_people_see_first_stays_as_it_is() {
     }
     cases.register_bin("taskwright", Path::new(crate::support::server::BINARY));
     cases.case("tests/it/client_verbs/cases/*.trycmd");
-}
-
-/// The column `taskwright` of the README's table, pasted line by line.
-#[tokio::test]
-async fn the_lines_of_the_readme_work() {
-    let server = TestServer::start().await;
-    let shell = Shell::at(&server);
-    let mut script = format!("taskwright() {{ {} \"$@\"; }}\nset -e\n", crate::support::server::BINARY);
-    let mut count = 0;
-    for row in include_str!("../../../README.md").lines() {
-        let Some(cell) = row.strip_suffix(" |").and_then(|row| row.rsplit(" | ").next()) else { continue };
-        let Some(line) = cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')) else { continue };
-        if !line.contains("taskwright ") {
-            continue;
-        }
-        count += 1;
-        script.push_str(&match line {
-            // Whoever pastes it is asked.
-            line if line.contains(" stop --task") => format!("{line} -y\n"),
-            // It goes on for ever.
-            line if line.contains(" watch --task") => format!("{line} --timeout 100ms || test $? = 124\n"),
-            // The instance of the table takes a minute; a person would wait.
-            line if line.contains(" wait ") => format!("{line} --timeout 100ms || test $? = 124\n"),
-            line if line.contains(" watch ") => format!("{line} --timeout 100ms || test $? = 124\n"),
-            line if line.contains(" logs -f ") => {
-                format!("timeout 1 {} logs -f $id || test $? = 124\n", crate::support::server::BINARY)
-            }
-            line if line.contains(" stop ") => format!("{line} --wait\n"),
-            line => format!("{line}\n"),
-        });
-    }
-    assert_eq!(count, 14);
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script]).env_clear().envs(shell.environment());
-    let output = command.env("PATH", std::env::var("PATH").unwrap_or_default()).output().unwrap();
-    assert!(output.status.success(), "{script}\n{output:?}");
-    shell.run("stop --all -y --force --wait").ended(0);
 }
