@@ -1,33 +1,34 @@
-//! Our own HTTP client: what `report`, `healthcheck` and a task's own program speak with the daemon. HTTP/1.1 without TLS,
-//! one connection a request, each bounded in time and size.
+//! Our own HTTP client: what the command line and a task's own program speak with the daemon. HTTP/1.1 without TLS, one
+//! connection a request, each bounded in time and size.
 //!
-//! [`Client`] speaks with a daemon, [`AttemptClient`] for one attempt, [`environment`] says for which;
-//! [`RemoteTaskController`] is all three behind a handler's controller.
+//! [`Client`] speaks with a daemon ([`calls`] is what it asks, [`exchange`] how), which [`discovery`] finds;
+//! [`AttemptClient`] speaks for one attempt, [`environment`] says for which; [`RemoteTaskController`] is the last two
+//! behind a handler's controller.
 
 pub mod attempt;
+pub mod calls;
 mod current;
+pub mod discovery;
+pub mod endpoint;
 pub mod environment;
+pub mod exchange;
+pub mod image;
 mod remote;
+mod servers;
 
 use std::{io, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
-};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::{HeaderValue, Method, Uri};
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::net::TcpStream;
 
 pub use attempt::{AttemptClient, Facts};
+pub use calls::{Filter, LogSlice, Start};
 pub use current::{ControllerError, get_task_controller, get_task_inputs};
+pub use discovery::{Found, discover};
 pub use environment::Environment;
+pub use exchange::{Answer, Call, Lines, Opened};
+pub use image::{AttemptImage, DefinitionImage, Image, LineImage};
 pub use remote::{RemoteError, RemoteTaskController};
-
-/// The largest answer that is read, in bytes.
-const LARGEST_ANSWER: usize = 16 << 20;
 
 /// How long an exchange may take by default.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,11 +109,27 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn text(&self) -> String {
+    /// What it said, or that it said nothing.
+    pub fn text(&self) -> String {
         match self.detail.as_str() {
             "" => format!("the daemon answered with status {}", self.status),
             detail => detail.to_owned(),
         }
+    }
+
+    /// What kind of no it is.
+    pub fn nature(&self) -> Nature {
+        match self.status {
+            400 => Nature::Unreadable,
+            404 => Nature::Unknown,
+            500.. => Nature::Unable,
+            _ => Nature::Refused,
+        }
+    }
+
+    /// Whether the same request may do better soon: the daemon, or a proxy before it, cannot do it now (502 to 504).
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, 502..=504)
     }
 
     /// Whether the attempt that reported no longer counts.
@@ -120,7 +137,8 @@ impl Refusal {
         self.kind == "attempt-over"
     }
 
-    fn read(status: u16, body: &[u8]) -> Self {
+    /// Reads what came with `status`.
+    pub fn read(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize, Default)]
         #[serde(default)]
         struct Problem {
@@ -147,6 +165,19 @@ impl Refusal {
         let kind = problem.r#type.rsplit('/').next().unwrap_or_default().to_owned();
         Refusal { kind, status, detail }
     }
+}
+
+/// Why a daemon does not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// It cannot read the request: a duration, a time, JSON (400).
+    Unreadable,
+    /// There is no such task, instance or path (404).
+    Unknown,
+    /// It may not be, or does not fit (401, 403, 409, 422 and the other 4xx).
+    Refused,
+    /// The daemon cannot do it now (5xx): it drains, its queue is full, its store cannot be written.
+    Unable,
 }
 
 /// The answer to a report.
@@ -201,6 +232,11 @@ impl Client {
         self
     }
 
+    /// Where the daemon is, as given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks for `path` and takes any answer of success.
     ///
     /// # Errors
@@ -215,50 +251,16 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> Result<T, ClientError> {
-        let answer = self.exchange(method, path, body).await?;
-        serde_json::from_slice(&answer).map_err(|source| ClientError::Answer { url: self.url.clone(), source })
+        self.exchange(method, path, body).await?.read()
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<String>) -> Result<Bytes, ClientError> {
-        match tokio::time::timeout(self.patience, self.exchange_unbounded(method, path, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(ClientError::Timeout { url: self.url.clone(), after: self.patience }),
-        }
-    }
-
-    async fn exchange_unbounded(&self, method: Method, path: &str, body: Option<String>) -> Result<Bytes, ClientError> {
-        let url = || self.url.clone();
-        let broken = |source: hyper::Error| ClientError::Broken { url: url(), source: source.into() };
-        let stream = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(|source| ClientError::Unreachable { url: url(), source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let connection = tokio::spawn(connection);
-
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.prefix))
-            .header(HOST, &self.authority)
-            .header(ACCEPT, "application/json");
-        if let Some(bearer) = &self.bearer {
-            request = request.header(AUTHORIZATION, bearer);
-        }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
-            .map_err(|source| ClientError::Broken { url: url(), source: source.into() })?;
-        let answer = sender.send_request(request).await.map_err(broken)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LARGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(|source| ClientError::Broken { url: url(), source })?
-            .to_bytes();
-        connection.abort();
-        if status.is_success() { Ok(body) } else { Err(ClientError::Refused(Refusal::read(status.as_u16(), &body))) }
+    async fn exchange(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, ClientError> {
+        let call = Call::new(method, path);
+        self.send(match body {
+            Some(body) => call.body(body),
+            None => call,
+        })
+        .await
     }
 }
 

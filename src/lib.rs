@@ -72,7 +72,9 @@ pub fn init() {
     process::run_if_spawner();
 }
 
-/// The README's programs are compiled with the documentation.
+/// The programs of the README and of `docs/` are compiled with the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/how-to/embed.md")]
+#[doc = include_str!("../docs/how-to/rust-handler.md")]
 struct Readme;

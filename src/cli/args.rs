@@ -1,5 +1,7 @@
 //! The command line as it is written and as `--help` teaches it.
 
+pub(super) mod client;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -13,8 +15,9 @@ use crate::domain::variables;
     about = "Start, watch and stop background tasks over HTTP",
     long_about = "Start, watch and stop background tasks over HTTP.\n\nOne daemon runs Rust handlers that are compiled in, \
                   and programs in any language, and keeps every start that it acknowledged.",
-    after_help = "Try it:\n  taskwright serve --demo\n  curl --json '{\"seconds\":3}' \
+    after_help = "Try it:\n  taskwright serve --demo\n  taskwright run sleep seconds=3\n  curl --json '{\"seconds\":3}' \
                   'http://127.0.0.1:8080/v1/definitions/sleep/instances?wait=10'",
+    subcommand_value_name = "VERB",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -25,6 +28,53 @@ pub(super) struct CommandLine {
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
+    /// Start a task, and say its number and id.
+    Start(client::Start),
+    /// Start a task, follow it, and exit by how it ended.
+    ///
+    /// The log goes to stdout, progress to stderr, and the result follows at the end. Ctrl-C stops watching; the task goes
+    /// on. With --json the log goes to stderr, and stdout gets the done instance alone. It goes on through a restart of
+    /// the daemon, and no line of the log is lost.
+    Run(client::Run),
+    /// List the instances that are not done, or all that match.
+    ///
+    /// Into a pipe it prints tabs between: number, id, status, task, progress, created_at, started_at, finished_at,
+    /// labels, message.
+    Ps(client::Ps),
+    /// Show instances in full, with their attempts and the end of their logs.
+    Status(client::Status),
+    /// Print the log of an instance.
+    ///
+    /// Into a pipe lines go as they are. A terminal gets their colours, and no other control characters.
+    Logs(client::Logs),
+    /// Wait until instances are done, and exit by how they ended.
+    ///
+    /// It waits through a restart of the daemon, for up to five minutes without one.
+    Wait(client::Wait),
+    /// Watch instances and their progress as a live table.
+    ///
+    /// Without a terminal it prints a line for each change, with tabs between: time, number, status, task, progress,
+    /// message.
+    Watch(client::Watch),
+    /// Stop instances, by id or all that match.
+    ///
+    /// Their records stay.
+    /// A pending one is cancelled at once. One that runs is asked to end, and after its grace it is made to.
+    Stop(client::Stop),
+    /// Run done instances again as new ones, by id or all that match.
+    Retry(client::Retry),
+    /// List the tasks, or show one with its inputs and a command to start it.
+    Tasks(client::Tasks),
+    /// Open the dashboard, or the page of an instance.
+    ///
+    /// Prints the address, and opens it where there is a desktop.
+    Open(client::Open),
+    /// Send a request, and print the answer as it is.
+    Api(client::Api),
+    /// Print what a shell needs to complete verbs, flags, tasks and ids.
+    Completions(client::Completions),
+    /// Print the manual, or write its pages.
+    Man(client::Man),
     /// Run the daemon.
     ///
     /// Every key of the configuration file can be given as a variable too: TASKWRIGHT_SECTION__KEY, such as

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use super::{
     args,
@@ -22,6 +22,9 @@ use crate::{
 /// How often a terminal is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
+/// How long after a signal the copying may take to end.
+const GIVE_UP_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) fn run(arguments: args::Backup) -> Result<(), Failure> {
     let mut sources = Sources::of_process(arguments.file.config);
     if let Some(url) = arguments.database.database {
@@ -33,12 +36,19 @@ pub(super) fn run(arguments: args::Backup) -> Result<(), Failure> {
     let made = runtime()?.block_on(async {
         let mut signals =
             Signals::new().map_err(|error| Failure::new(FAILURE, format!("cannot wait for signals: {error}")))?;
+        let mut making = std::pin::pin!(backup.make());
         tokio::select! {
-            made = backup.make() => made.map_err(refused),
+            made = &mut making => made.map_err(refused),
             () = tell(&backup) => Err(Failure::silent(FAILURE)),
             signal = signals.next() => {
-                backup.abandon();
-                // The thread that copies is not worth waiting for.
+                backup.give_up();
+                match timeout(GIVE_UP_PATIENCE, making).await {
+                    // It was whole before the signal came.
+                    Ok(Ok(made)) => return Ok(made),
+                    Ok(Err(_)) => {}
+                    // A disk that hangs is not worth waiting for.
+                    Err(_) => backup.abandon(),
+                }
                 std::process::exit(signal.exit_code().into());
             }
         }

@@ -1,6 +1,6 @@
 //! How a verb ends when it does not succeed: one line on stderr and an exit code.
 
-use crate::{client::ClientError, config::ConfigError, domain::error::chain};
+use crate::{config::ConfigError, domain::error::chain};
 
 /// Something failed at run time; also "no" as an answer.
 pub(super) const FAILURE: u8 = 1;
@@ -37,37 +37,27 @@ impl Failure {
         Failure::new(code, "")
     }
 
-    /// The message on one line: what came from outside cannot draw on a terminal or forge a second line.
+    /// The message on one line.
     pub fn line(&self) -> String {
-        let mut line = String::with_capacity(self.message.len());
-        for c in self.message.trim_end().chars() {
-            match c {
-                '\n' | '\r' | '\t' => line.push(' '),
-                c if c.is_control() => line.extend(c.escape_default()),
-                c => line.push(c),
-            }
-        }
-        line
+        one_line(&self.message)
     }
+}
+
+/// `text` on one line: what came from outside cannot draw on a terminal or forge a second line.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.trim_end().chars() {
+        match c {
+            '\n' | '\r' | '\t' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Failure::of(CONFIGURATION, &error)
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        match &error {
-            ClientError::Url { .. } | ClientError::Token => Failure::of(USAGE, &error),
-            ClientError::Refused(_) => Failure::of(REFUSED, &error),
-            ClientError::Unreachable { .. } => {
-                Failure::new(UNAVAILABLE, format!("{}; start one with: taskwright serve", chain(&error)))
-            }
-            ClientError::Timeout { .. } | ClientError::Broken { .. } | ClientError::Answer { .. } => {
-                Failure::of(UNAVAILABLE, &error)
-            }
-        }
     }
 }

@@ -1,19 +1,52 @@
 //! The command line. [`run`] gives any binary the whole of it, with its own handlers.
 //!
-//! `args` is what `--help` shows; one file a verb or group of verbs; `failure` is how each of them ends. stdout is
-//! data, stderr the log and the reason.
+//! `args` is what `--help` shows and `help` how; one file a verb or group of verbs; `failure` and `exit_code` are how each
+//! of them ends. stdout is data, stderr the log and the reason. A client's verb has a `session`: the daemon that is meant,
+//! and how to print.
 
+mod absence;
+mod ansi;
+mod api;
 mod args;
 mod backup;
+mod candidates;
+mod completions;
+mod confirm;
 mod demo;
+mod exit_code;
 mod failure;
+mod feed;
+mod help;
+mod ids;
+mod inputs;
+mod last_started;
+mod log_lines;
+mod logs;
+mod man;
+mod open;
 mod operator;
+mod outcome;
+mod output;
 mod print;
+mod progress;
+mod ps;
 mod report;
+mod retry;
+mod run;
 mod serve;
+mod session;
 mod show;
+mod start;
+mod status;
+mod stop;
+mod table;
+mod tasks;
 mod telemetry;
+mod times;
 mod token;
+mod typing;
+mod wait;
+mod watch;
 
 use std::{
     error::Error,
@@ -21,7 +54,8 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::FromArgMatches;
+use clap_complete::CompleteEnv;
 
 use crate::{config::Config, domain::error::chain, engine::Catalog, handlers, process, task::Registry};
 use args::{CommandLine, ConfigVerb, TokenVerb, Verb};
@@ -37,8 +71,9 @@ struct Program<'a> {
     ships_checksum: bool,
 }
 
-/// Makes `main` the whole command line of a task server: `serve`, `config`, `token`, `openapi`, `healthcheck`, `fsck`,
-/// `backup`, `report` and `--help`. Call it first in `main`, before anything starts a thread.
+/// Makes `main` the whole command line of a task server: `serve`, the client's verbs such as `run` and `ps`, the
+/// operator's such as `config` and `backup`, `report` and `--help`. Call it first in `main`, before anything starts a
+/// thread.
 ///
 /// `register` is called once, and only where a daemon starts or its configuration is checked: never for `--help` or a
 /// client's verb. An error that it returns ends the daemon's start with exit code 78.
@@ -52,18 +87,34 @@ struct Program<'a> {
 /// }
 /// ```
 pub fn run(register: impl FnOnce(&mut Registry) -> Result<(), Box<dyn Error + Send + Sync>>) -> ExitCode {
-    start(Program { register: Box::new(register), ships_checksum: false })
+    begin(Program { register: Box::new(register), ships_checksum: false })
 }
 
 /// The command line of the daemon with the handlers that it ships.
 #[doc(hidden)]
 pub fn run_shipped() -> ExitCode {
-    start(Program { register: Box::new(handlers::register), ships_checksum: true })
+    begin(Program { register: Box::new(handlers::register), ships_checksum: true })
 }
 
-fn start(program: Program<'_>) -> ExitCode {
+fn begin(program: Program<'_>) -> ExitCode {
     process::run_if_spawner();
-    let outcome = match CommandLine::parse().verb {
+    // A shell that asks for candidates is answered, and nothing else is done.
+    CompleteEnv::with_factory(help::command).var(completions::VARIABLE).bin("taskwright").complete();
+    let outcome = match parsed().verb {
+        Verb::Start(start) => start::run(start),
+        Verb::Run(run) => run::run(run),
+        Verb::Ps(ps) => ps::run(ps),
+        Verb::Status(status) => status::run(status),
+        Verb::Logs(logs) => logs::run(logs),
+        Verb::Wait(wait) => wait::run(wait),
+        Verb::Watch(watch) => watch::run(watch),
+        Verb::Stop(stop) => stop::run(stop),
+        Verb::Retry(retry) => retry::run(retry),
+        Verb::Tasks(tasks) => tasks::run(tasks),
+        Verb::Open(open) => open::run(open),
+        Verb::Api(api) => api::run(api),
+        Verb::Completions(completions) => completions::run(&completions),
+        Verb::Man(man) => man::run(&man),
         Verb::Serve(serve) => serve::run(program, serve),
         Verb::Config(ConfigVerb::Check(file)) => operator::check(program, file),
         Verb::Config(ConfigVerb::Show(shown)) => show::run(shown),
@@ -84,6 +135,11 @@ fn start(program: Program<'_>) -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+fn parsed() -> CommandLine {
+    let matches = help::command().get_matches();
+    CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// Every task of a daemon: the registered handlers and the configured commands.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::{
     args::{Report, ReportVerb},
-    failure::{FAILURE, Failure, USAGE},
+    failure::{FAILURE, Failure, REFUSED, UNAVAILABLE, USAGE},
     print, runtime,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         AttemptClient, Client, ClientError,
         environment::{INSTANCE, MissingVariable, TOKEN, URL, given},
     },
-    domain::Json,
+    domain::{Json, error::chain},
 };
 
 pub(super) fn run(report: Report) -> Result<(), Failure> {
@@ -21,9 +21,9 @@ pub(super) fn run(report: Report) -> Result<(), Failure> {
     };
     let url = given(report.url).ok_or_else(|| missing(URL, "--url"))?;
     let instance = given(report.instance).ok_or_else(|| missing(INSTANCE, "--instance"))?;
-    let mut client = Client::new(&url)?;
+    let mut client = Client::new(&url).map_err(failed)?;
     if let Some(token) = given(std::env::var(TOKEN).ok()) {
-        client = client.with_token(&token)?;
+        client = client.with_token(&token).map_err(failed)?;
     }
     runtime()?.block_on(send(&AttemptClient::new(client, &instance), report.verb))
 }
@@ -33,11 +33,11 @@ async fn send(attempt: &AttemptClient, verb: ReportVerb) -> Result<(), Failure> 
         ReportVerb::Progress { value, .. } if !value.is_finite() => {
             return Err(Failure::new(USAGE, format!("{value} is no progress: give a number from 0.0 to 1.0")));
         }
-        ReportVerb::Progress { value, message } => attempt.progress(value, message.as_deref()).await?,
-        ReportVerb::Output { json } => attempt.output(&output(json)?).await?,
-        ReportVerb::Status { status, message } => attempt.status(&status, message.as_deref()).await?,
+        ReportVerb::Progress { value, message } => attempt.progress(value, message.as_deref()).await.map_err(failed)?,
+        ReportVerb::Output { json } => attempt.output(&output(json)?).await.map_err(failed)?,
+        ReportVerb::Status { status, message } => attempt.status(&status, message.as_deref()).await.map_err(failed)?,
         ReportVerb::ShouldStop => return should_stop(attempt).await,
-        ReportVerb::Log { text } => attempt.log([text.join(" ").as_str()]).await?,
+        ReportVerb::Log { text } => attempt.log([text.join(" ").as_str()]).await.map_err(failed)?,
     };
     Ok(())
 }
@@ -64,8 +64,21 @@ async fn should_stop(attempt: &AttemptClient) -> Result<(), Failure> {
         Ok(receipt) => receipt.should_stop,
         // Whoever is late has nothing left to do.
         Err(ClientError::Refused(refusal)) if refusal.is_late() => true,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(failed(error)),
     };
     print::line(if stop { "true" } else { "false" })?;
     if stop { Ok(()) } else { Err(Failure::silent(FAILURE)) }
+}
+
+fn failed(error: ClientError) -> Failure {
+    match &error {
+        ClientError::Url { .. } | ClientError::Token => Failure::of(USAGE, &error),
+        ClientError::Refused(_) => Failure::of(REFUSED, &error),
+        ClientError::Unreachable { .. } => {
+            Failure::new(UNAVAILABLE, format!("{}; start one with: taskwright serve", chain(&error)))
+        }
+        ClientError::Timeout { .. } | ClientError::Broken { .. } | ClientError::Answer { .. } => {
+            Failure::of(UNAVAILABLE, &error)
+        }
+    }
 }

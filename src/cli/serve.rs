@@ -15,6 +15,7 @@ use super::{
     telemetry,
 };
 use crate::{
+    client::endpoint::EndpointFile,
     config::{self, Config, Sources},
     engine::OpenEngineError,
     server::{Daemon, Ending, Signals, StartError},
@@ -44,7 +45,11 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
         Ok::<_, Failure>((server.showing(shown), signals))
     })?;
     announce(&config, &server);
+    let endpoint = EndpointFile::write(&format!("{}{}", server.url(), config.base_path))
+        .inspect_err(|error| tracing::debug!(%error, "clients of this user must be told where this daemon is"))
+        .ok();
     let ending = runtime.block_on(server.run(&mut signals));
+    drop(endpoint);
     drop(demo);
     match ending {
         Ending::Drained => Ok(()),
@@ -113,8 +118,9 @@ fn announce(config: &Config, server: &Daemon) {
     let bearer = if config.tokens.is_empty() { "" } else { "-H \"Authorization: Bearer $TOKEN\" " };
     let file = config.file.as_ref().map_or("none, only defaults".to_owned(), |file| file.display().to_string());
     let mut text = format!(
-        "taskwright {} listens on {url}\n  data    {}\n  config  {file}\n  tasks   {}\n",
+        "taskwright {} listens on {url}\n  dashboard  {url}{}/\n  data       {}\n  config     {file}\n  tasks      {}\n",
         env!("CARGO_PKG_VERSION"),
+        config.base_path,
         server.location(),
         if tasks.is_empty() { "none: add [[tasks]] to the configuration".to_owned() } else { tasks.join(", ") },
     );

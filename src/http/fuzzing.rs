@@ -13,6 +13,7 @@ use super::{
     fields::Fields,
     filter,
     framing::{self, LineEnds},
+    graphql::request,
     host::{self, Authority},
     list, logs, options, origin, preconditions,
     prefer::Wait,
@@ -60,6 +61,16 @@ pub fn start_body(bytes: &[u8]) {
         }
         tell(Problem::invalid(faults));
     });
+}
+
+/// The bodies of `POST /query` and what a WebSocket's subscription asks for: the text of an operation, and its variables.
+pub fn graphql(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Err(problem) = request::read(text).map(request::operation) {
+        tell(problem);
+    }
+    // Most bytes are no JSON: the text of an operation is worth as much.
+    _ = request::subscription(text.into());
 }
 
 /// Queries, with cursors and times, and what may stand for an instance in a path.

@@ -4,12 +4,14 @@
 mod auth;
 mod backup;
 mod cli;
+mod client_verbs;
 mod commands;
 mod config;
 mod contract;
 mod curl;
 mod dashboard;
 mod definitions;
+mod docs;
 mod embed;
 mod errors;
 mod events;

@@ -29,6 +29,7 @@ pub struct TestServer {
     client: reqwest::Client,
     variables: Vec<(String, String)>,
     surroundings: Surroundings,
+    listen: String,
 }
 
 /// Where a daemon lives, if not in an ordinary place.
@@ -68,6 +69,7 @@ impl TestServer {
             client: reqwest::Client::builder().no_proxy().build().expect("a client"),
             variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             surroundings,
+            listen: "127.0.0.1:0".to_owned(),
         };
         server.spawn().await;
         server
@@ -75,7 +77,7 @@ impl TestServer {
 
     async fn spawn(&mut self) {
         let mut child = command_through(&self.surroundings.through)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--config"])
+            .args(["serve", "--listen", &self.listen, "--log-format", "json", "--config"])
             .arg(self.config())
             .args(["--database", &self.database_url()])
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
@@ -171,6 +173,11 @@ impl TestServer {
             assert!(status.success(), "{status}\n{}", self.stderr());
         }
         self.spawn().await;
+    }
+
+    /// Lets every later start of this daemon listen where it does now.
+    pub fn stay(&mut self) {
+        self.listen = self.address().to_owned();
     }
 
     /// Asks the daemon to end and waits until it has.

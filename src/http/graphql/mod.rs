@@ -9,7 +9,7 @@ mod apps;
 mod caller;
 mod logs;
 mod reads;
-mod request;
+pub(super) mod request;
 mod scalars;
 mod socket;
 mod types;

@@ -146,6 +146,8 @@ struct State {
     is_heard: AtomicBool,
     /// More was begun at once than anybody needs.
     is_flooded: AtomicBool,
+    /// A message was longer than any needs to be.
+    is_overlong: AtomicBool,
     /// Held to the end of the connection: a stranger's place, then one of a stream.
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -155,8 +157,14 @@ impl Session {
     async fn serve(self, socket: WebSocket) {
         let state = Arc::clone(&self.state);
         let (mut sink, messages) = socket.split();
-        let (listener, judge) = (Arc::clone(&state), Arc::clone(&state));
+        let (listener, judge, gauge) = (Arc::clone(&state), Arc::clone(&state), Arc::clone(&state));
         let words = messages
+            .inspect(move |message| {
+                // The library's own kinds of errors are not ours to name.
+                if message.as_ref().is_err_and(|error| error.to_string().contains("too long")) {
+                    gauge.is_overlong.store(true, Relaxed);
+                }
+            })
             .take_while(move |message| {
                 ready(!judge.is_flooded.load(Relaxed) && !matches!(message, Err(_) | Ok(Message::Close(_))))
             })
@@ -192,6 +200,7 @@ impl Session {
             Some(WsMessage::Text(text)) => Message::Text(text.into()),
             Some(WsMessage::Close(code, reason)) => close(&state, code, &reason),
             None if state.is_flooded.load(Relaxed) => close(&state, 4429, "too many operations at once"),
+            None if state.is_overlong.load(Relaxed) => close(&state, 1009, "a message is longer than 128 KiB"),
             // The client has gone, or goes.
             None => Message::Close(None),
         };

@@ -8,6 +8,10 @@ use std::{
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -21,6 +25,9 @@ use super::{
 };
 use crate::store::{OpenError, error::Cause};
 
+/// After how many steps of its virtual machine SQLite asks whether to go on: some microseconds.
+const LOOK_UP_EVERY: i32 = 1000;
+
 /// A backup that is about to be made.
 #[derive(Debug)]
 pub struct Backup {
@@ -28,6 +35,7 @@ pub struct Backup {
     target: PathBuf,
     partial: PathBuf,
     force: bool,
+    given_up: Arc<AtomicBool>,
 }
 
 /// What a backup holds.
@@ -103,7 +111,7 @@ impl Backup {
                 return Err(BackupError::LeftOver(shown(&beside)));
             }
         }
-        Ok(Backup { store: store.to_owned(), target: target.to_owned(), partial, force })
+        Ok(Backup { store: store.to_owned(), target: target.to_owned(), partial, force, given_up: Arc::default() })
     }
 
     /// How many bytes are written so far, and about how many there will be.
@@ -112,7 +120,13 @@ impl Backup {
         (length(&self.partial), length(&self.store))
     }
 
-    /// Removes what was written so far: for a caller that does not wait for the end.
+    /// Ends [`Backup::make`] with an error as soon as SQLite looks up from its work.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes what was written so far. SQLite would make the file anew if it opened it after this: whoever cannot wait
+    /// for the end gives up first.
     pub fn abandon(&self) {
         for suffix in ["", "-journal"] {
             // It may never have been made.
@@ -157,6 +171,10 @@ impl Backup {
             // Made here for its mode; an empty file is one that may be written to.
             let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.partial);
             created.map_err(|source| write(&self.target, source))?;
+            let given_up = Arc::clone(&self.given_up);
+            let mut handle = reader.lock_handle().await.map_err(of_read)?;
+            handle.set_progress_handler(LOOK_UP_EVERY, move || !given_up.load(Ordering::Relaxed));
+            drop(handle);
             vacuum(&mut reader, &self.partial).await.map_err(|error| BackupError::Copy(error.into()))
         };
         let copied = copied.await;

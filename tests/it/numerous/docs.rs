@@ -49,7 +49,7 @@ async fn numerous_page_does_what_it_says() {
         run += 1;
     }
     assert_eq!(run, 3);
-    let consoles = blocks.iter().filter(|(kind, _)| kind == "console").count();
+    let consoles = blocks.iter().filter(|(kind, _)| kind == "console not-run").count();
     assert_eq!(consoles, 2, "what cannot be run here");
     // The two tasks of the page are there, and the second can be stopped.
     let id = server.start_task("Never Ends", serde_json::json!({})).await["id"].as_str().expect("an id").to_owned();

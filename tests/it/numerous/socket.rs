@@ -315,6 +315,19 @@ async fn connections_and_what_they_begin_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_is_refused_as_such() {
+    let server = TestServer::with(LINES, &[]).await;
+    for protocol in ["graphql-transport-ws", "graphql-ws"] {
+        let mut socket = Socket::introduced(&server, protocol).await;
+        let long = json!({"type": "ping", "payload": {"text": "x".repeat(128 << 10)}});
+        // Only its head need be taken.
+        let _ = socket.0.feed(Message::text(long.to_string())).await;
+        let _ = socket.0.flush().await;
+        assert_eq!(socket.hear().await, 1009, "{protocol}");
+    }
+}
+
+#[tokio::test]
 async fn a_socket_ends_with_the_server() {
     let mut server = TestServer::with(LINES, &[]).await;
     let mut socket = Socket::introduced(&server, "graphql-ws").await;

@@ -1,0 +1,43 @@
+//! `wait`: until all are done, or one of them.
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    args::client::Wait,
+    failure::{Failure, USAGE},
+    ids,
+    outcome::{self, Until},
+    session::{self, Session},
+};
+
+/// The most that are waited for at a time with `--any`: each holds a connection.
+const MOST_AT_ONCE: usize = 256;
+
+pub(super) fn run(wait: Wait) -> Result<(), Failure> {
+    let session = Session::open(&wait.common)?;
+    let until = Until::after(session::optional_duration("--timeout", wait.timeout.as_deref())?);
+    let ids = ids::all(&session, &wait.ids)?;
+    if wait.any && ids.len() > MOST_AT_ONCE {
+        return Err(Failure::new(USAGE, format!("--any takes at most {MOST_AT_ONCE} ids")));
+    }
+    session.run(async {
+        // An id that there is not is told before anything is waited for.
+        for id in &ids {
+            outcome::now(&session, id).await?;
+        }
+        if wait.any { any(&session, &ids, until).await } else { all(&session, &ids, until).await }
+    })
+}
+
+async fn all(session: &Session, ids: &[String], until: Until) -> Result<(), Failure> {
+    outcome::all_done(session, ids, until, |shown| outcome::print(session, shown)).await
+}
+
+async fn any(session: &Session, ids: &[String], until: Until) -> Result<(), Failure> {
+    let mut waiting: FuturesUnordered<_> = ids.iter().map(|id| outcome::done(session, id)).collect();
+    let Some(first) = until.bound("none is done", async { waiting.next().await.transpose() }).await? else {
+        return Ok(());
+    };
+    outcome::print(session, &first)?;
+    outcome::ended(&first.image)
+}
