@@ -135,14 +135,16 @@ fn media(name: &str) -> Option<&'static str> {
 impl Asset {
     /// Compressed once, since what is asked for most is asked for by every new browser.
     fn compressed(&self) -> Bytes {
-        let compress = || {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(self.bytes.len() / 3), Compression::best());
-            // A vector takes whatever is written to it.
-            let written = encoder.write_all(&self.bytes).and_then(|()| encoder.finish());
-            Bytes::from(written.unwrap_or_default())
-        };
-        self.compressed.get_or_init(compress).clone()
+        self.compressed.get_or_init(|| compress(&self.bytes)).clone()
     }
+}
+
+/// As gzip.
+pub fn compress(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3), Compression::best());
+    // A vector takes whatever is written to it.
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    Bytes::from(written.unwrap_or_default())
 }
 
 /// `GET /assets/{bundle}/{path}`
@@ -179,7 +181,7 @@ pub async fn show(call: &mut Call) -> Result<Response, Problem> {
 }
 
 /// Whether the client takes gzip (RFC 9110 §12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let mut codings = values.flat_map(|value| value.split(','));
     codings.any(|coding| {

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use ::http::{
     HeaderValue,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY},
+    header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY},
 };
+use bytes::Bytes;
 
-use super::assets::Bundle;
+use super::assets::{Bundle, accepts_gzip, compress};
 use crate::http::{Response, accept::Media, call::Call, problem::Problem, reply};
 
 /// Only our own files, no text as code, nobody's frame.
@@ -18,8 +19,15 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// A page. What its address and query mean is for the script to read.
 pub async fn show(call: &mut Call) -> Result<Response, Problem> {
-    let mut response = reply::page(Media::Html, document(call.base_path()));
+    let page = document(call.base_path());
+    let is_compressed = accepts_gzip(call.headers());
+    let body = if is_compressed { compress(page.as_bytes()) } else { Bytes::from(page) };
+    let mut response = reply::page(Media::Html, body);
     let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if is_compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

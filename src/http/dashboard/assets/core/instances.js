@@ -115,7 +115,7 @@ export function useInstances(text, limit, holds = () => false) {
         };
         const leave = subscribe((news) => {
             const now = state.current;
-            if (news.resync) return last.current > news.at ? undefined : again();
+            if (news.resync && last.current <= news.at) return again();
             if (!now || now.text !== text) return news.changed.size ? again() : undefined;
             for (const one of news.changed.values()) meanwhile.current?.set(one.id, one);
             if (!apply(now, news.changed, holding.current())) return;

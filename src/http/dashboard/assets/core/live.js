@@ -4,7 +4,7 @@ import { connection, heard, isAbort, request, Refused } from './api.js';
 import { base } from './base.js';
 import { inTurn } from './turn.js';
 
-/** What happened since the last call: the newest state of each changed instance, by id; or, with `resync`, something
+/** What happened since the last call: the newest state of each changed instance, by id; and, with `resync`, something
  * that is not known, so that the reader must fetch anew what it asked for before `at`.
  * @typedef {{changed: Map<string, Summary>, resync: boolean, at: number}} News */
 
@@ -95,7 +95,8 @@ export function hold() {
 function flush() {
     flushing = undefined;
     const news = { changed: new Map(), resync: lostAt > 0, at: lostAt };
-    if (!lostAt) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
+    // Told also where something before them is not known: who asked after that need not read anew, and wants these.
+    if (waiting.size <= MOST) for (const [id, line] of waiting) news.changed.set(id, JSON.parse(line).data);
     waiting = new Map();
     lostAt = 0;
     for (const listener of listeners) listener(news);

@@ -42,7 +42,8 @@ export function useResource(path, wants) {
         /** @type {number | undefined} */
         let timer;
         const leave = subscribe((news) => {
-            if (news.resync ? last.current > news.at : !wanted.current?.(news)) return;
+            const missed = news.resync && last.current <= news.at;
+            if (!missed && !wanted.current?.(news)) return;
             timer ??= setTimeout(() => {
                 timer = undefined;
                 void load();
