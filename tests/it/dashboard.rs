@@ -24,10 +24,14 @@ fn token(name: &str, text: &str) -> String {
     format!("[[tokens]]\nname = \"{name}\"\nsha256 = \"{hash}\"\nscopes = [\"{name}\"]\n")
 }
 
-/// Asks as a browser does: for HTML, then for scripts.
+/// Asks for HTML, as a browser does.
 async fn browse(server: &TestServer, path: &str) -> reqwest::Response {
+    browse_in(server, path, "identity").await
+}
+
+async fn browse_in(server: &TestServer, path: &str, coding: &str) -> reqwest::Response {
     let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    let request = server.client().get(server.url(path)).header("accept", accept).header("accept-encoding", "gzip, br");
+    let request = server.client().get(server.url(path)).header("accept", accept).header("accept-encoding", coding);
     request.send().await.unwrap()
 }
 
@@ -60,12 +64,17 @@ async fn every_page_is_one_document_that_runs_only_our_own_files() {
     assert!(linked.len() > 5, "{first}");
     for file in linked {
         assert!(file.starts_with("/assets/"), "{file}");
-        let answer = browse(&server, &file).await;
+        let answer = browse_in(&server, &file, "gzip, br").await;
         assert_eq!(answer.status(), StatusCode::OK, "{file}");
         assert_eq!(header(&answer, "content-encoding"), "gzip", "{file}");
         assert_eq!(header(&answer, "cache-control"), "public, max-age=31536000, immutable", "{file}");
         assert_eq!(header(&answer, "x-content-type-options"), "nosniff", "{file}");
     }
+    let compressed = browse_in(&server, "/", "gzip").await;
+    assert_eq!(header(&compressed, "content-encoding"), "gzip");
+    let vary: Vec<_> = compressed.headers().get_all("vary").iter().collect();
+    assert_eq!(vary, ["Accept", "Accept-Encoding"]);
+    assert!(compressed.bytes().await.unwrap().len() < first.len() / 2);
     let script = quoted(&first, "src").remove(0);
     let plain = server.client().get(server.url(&script)).send().await.unwrap();
     assert_eq!(header(&plain, "content-encoding"), "");
