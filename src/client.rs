@@ -112,7 +112,7 @@ impl Refusal {
     /// What it said, or that it said nothing.
     pub fn text(&self) -> String {
         match self.detail.as_str() {
-            "" => format!("the daemon answered with status {}", self.status),
+            "" => format!("what answers there is no taskwright, or a proxy before it: status {}", self.status),
             detail => detail.to_owned(),
         }
     }
@@ -120,6 +120,8 @@ impl Refusal {
     /// What kind of no it is.
     pub fn nature(&self) -> Nature {
         match self.status {
+            // Every refusal of a daemon is a problem: this is somebody else's.
+            _ if self.kind.is_empty() => Nature::Unable,
             400 => Nature::Unreadable,
             404 => Nature::Unknown,
             500.. => Nature::Unable,
@@ -289,6 +291,9 @@ mod tests {
         assert_eq!(refusal.kind, "invalid-request");
         assert_eq!(refusal.text(), "the report is not valid; /progress: must be from 0 to 1");
         assert!(!refusal.is_late());
-        assert_eq!(Refusal::read(502, b"<html>").text(), "the daemon answered with status 502");
+        assert_eq!(
+            Refusal::read(502, b"<html>").text(),
+            "what answers there is no taskwright, or a proxy before it: status 502"
+        );
     }
 }

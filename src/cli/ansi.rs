@@ -26,9 +26,14 @@ pub(super) fn lines_for_terminal(text: &str, colour: bool) -> String {
 pub(super) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if c.is_control() || turns(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+/// Whether a character turns the direction of the text after it, and so makes a line look like another one.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 struct Kept {
@@ -39,7 +44,7 @@ struct Kept {
 
 impl Perform for Kept {
     fn print(&mut self, c: char) {
-        if !c.is_control() {
+        if !c.is_control() && !turns(c) {
             self.text.push(c);
         }
     }

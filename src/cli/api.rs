@@ -3,6 +3,7 @@
 use http::{
     HeaderName, HeaderValue, Method,
     header::{ACCEPT, CONTENT_TYPE},
+    uri::PathAndQuery,
 };
 
 use super::{
@@ -48,6 +49,9 @@ fn call(api: &Api) -> Result<Call, Failure> {
     let method = Method::from_bytes(api.method.to_uppercase().as_bytes())
         .map_err(|_| usage(format!("`{}` is no method: write GET, POST, PUT or DELETE", api.method)))?;
     let path = if api.path.starts_with('/') { api.path.clone() } else { format!("/{}", api.path) };
+    if path.parse::<PathAndQuery>().is_err() {
+        return Err(usage(format!("`{path}` is no path: write what is special in it as %XX, a space as %20")));
+    }
     // As curl does: the daemon then answers with what a route has.
     let mut call = Call::new(method, path).header(ACCEPT, HeaderValue::from_static("*/*"));
     if let Some(data) = &api.data {

@@ -141,9 +141,9 @@ Examples:
 
 const REPORT_HELP: &str = "\
 Example, a shell script as a task:
-  for n in 1 2 3 4; do
-    convert_part $n
-    taskwright report progress 0.$((n * 25)) \"part $n\"
+  for part in 0.25 0.50 0.75 1.00; do
+    convert_part $part
+    taskwright report progress $part \"up to $part\"
     taskwright report should-stop > /dev/null && exit 1
   done
   taskwright report output '{\"parts\":4}'";

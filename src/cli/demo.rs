@@ -48,9 +48,25 @@ impl Demo {
 fn count_words(python: &Path, script: &Path) -> toml::Value {
     let text = |text: &str| toml::Value::String(text.to_owned());
     let command = [python, script].map(|word| text(&word.display().to_string()));
+    let member = |description: &str, default: Option<&str>| {
+        let mut member = toml::Table::new();
+        member.insert("type".to_owned(), text("string"));
+        member.insert("description".to_owned(), text(description));
+        if let Some(default) = default {
+            member.insert("default".to_owned(), text(default));
+        }
+        toml::Value::Table(member)
+    };
     let schema = toml::Table::from_iter([
         ("type".to_owned(), text("object")),
         ("required".to_owned(), toml::Value::Array(vec![text("folder")])),
+        (
+            "properties".to_owned(),
+            toml::Value::Table(toml::Table::from_iter([
+                ("folder".to_owned(), member("Where the files are", None)),
+                ("pattern".to_owned(), member("Which files", Some("*.rs"))),
+            ])),
+        ),
     ]);
     toml::Value::Table(toml::Table::from_iter([
         ("name".to_owned(), text("count-words")),

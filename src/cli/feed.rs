@@ -51,6 +51,7 @@ impl<'a> Feed<'a> {
             Followed::Matching(filter) => filter.clone(),
             Followed::These(_) => Filter::default(),
         };
+        ps::known_task(self.session, &filter).await?;
         let mut absence = Absence::new(self.session);
         let mut after: Option<String> = None;
         loop {

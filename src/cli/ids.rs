@@ -22,6 +22,8 @@ pub(super) fn one(session: &Session, word: &str) -> Result<String, Failure> {
                 _ => Err(Failure::new(USAGE, "-: write one id to stdin")),
             }
         }
+        // A variable of a shell that is not set.
+        "" => Err(Failure::new(USAGE, "the ID is empty: give a number or a UUID")),
         word => Ok(word.to_owned()),
     }
 }

@@ -115,10 +115,12 @@ fn grouped(pairs: &[String]) -> Result<Vec<(String, Vec<Written>)>, Failure> {
 
 fn value_of(members: &Members<'_>, key: &str, mut values: Vec<Written>) -> Result<Json, Failure> {
     if values.len() == 1 {
-        return Ok(match values.remove(0) {
-            Written::Json(json) => json,
-            Written::Text(text) => members.value(key, &text),
-        });
+        return match values.remove(0) {
+            Written::Json(json) => Ok(json),
+            Written::Text(text) => members.value(key, &text).ok_or_else(|| {
+                Failure::new(USAGE, format!("the input `{key}` holds a NUL character, which JSON here cannot hold"))
+            }),
+        };
     }
     let texts: Option<Vec<_>> = values
         .into_iter()
@@ -169,16 +171,24 @@ pub(super) fn argument(flag: &str, text: &str) -> Result<String, Failure> {
     match text.strip_prefix('@') {
         Some(path) => read_file(path),
         None if text == "-" => {
-            let mut text = String::new();
-            let read = std::io::stdin().lock().take(LARGEST).read_to_string(&mut text);
-            read.map_err(|error| Failure::new(USAGE, format!("cannot read {flag} from stdin: {error}")))?;
-            Ok(text)
+            read_stdin().map_err(|failure| Failure::new(failure.code, format!("{flag}: {}", failure.message)))
         }
         None => Ok(text.to_owned()),
     }
 }
 
+fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(LARGEST).read_to_string(&mut text);
+    read.map_err(|error| Failure::new(USAGE, format!("cannot read stdin: {error}")))?;
+    Ok(text)
+}
+
+/// What stands in the file `path`, or on stdin for `-`.
 fn read_file(path: &str) -> Result<String, Failure> {
+    if path == "-" {
+        return read_stdin();
+    }
     let refused = |error: &dyn std::fmt::Display| Failure::new(USAGE, format!("cannot read {path}: {error}"));
     let mut text = String::new();
     let file = fs::File::open(Path::new(path)).map_err(|error| refused(&error))?;

@@ -30,6 +30,9 @@ pub(super) async fn now(session: &Session, id: &str) -> Result<Shown, Failure> {
     Shown::of(session, answer)
 }
 
+/// How long a look at what is so far may take, also where there is no time to wait.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Until when somebody wants to wait; None is for ever.
 #[derive(Clone, Copy)]
 pub(super) struct Until(Option<Instant>);
@@ -42,6 +45,12 @@ impl Until {
     /// What is left, zero when the time is over.
     pub fn left(self) -> Option<Duration> {
         self.0.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Runs `work`, which only looks at what is, until the time is over, and for a second at least.
+    pub async fn look<T>(self, what: &str, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let least = Until(self.0.map(|deadline| deadline.max(Instant::now() + LOOK)));
+        least.bound(what, work).await
     }
 
     /// Runs `work` until the time is over.
@@ -77,6 +86,17 @@ pub(super) async fn done(session: &Session, id: &str) -> Result<Shown, Failure> 
     }
 }
 
+/// [`done`], until the time is over; what is done already is so whatever the time.
+pub(super) async fn done_until(session: &Session, id: &str, until: Until, what: &str) -> Result<Shown, Failure> {
+    if until.left().is_some()
+        && let Ok(shown) = until.look(what, now(session, id)).await
+        && shown.image.status.is_done()
+    {
+        return Ok(shown);
+    }
+    until.bound(what, done(session, id)).await
+}
+
 /// Waits for each in turn: all have to be done, so the order does not matter.
 pub(super) async fn all_done(
     session: &Session,
@@ -87,7 +107,7 @@ pub(super) async fn all_done(
     let mut first: Option<Failure> = None;
     for (n, id) in ids.iter().enumerate() {
         let rest = if ids.len() == 1 { format!("{id} goes on") } else { format!("{} go on", ids.len() - n) };
-        let shown = until.bound(&rest, done(session, id)).await?;
+        let shown = done_until(session, id, until, &rest).await?;
         each(&shown)?;
         if let Err(failure) = ended(&shown.image) {
             if ids.len() > 1 {

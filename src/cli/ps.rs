@@ -94,6 +94,14 @@ async fn hidden(session: &Session, filter: &Filter) -> Result<Hidden, Failure> {
     Ok(Hidden { count: page.instances.len() as u64, more: page.next_cursor.is_some() })
 }
 
+/// Says that there is no such task, where a filter names one: a list of none would not.
+pub(super) async fn known_task(session: &Session, filter: &Filter) -> Result<(), Failure> {
+    match &filter.task {
+        None => Ok(()),
+        Some(task) => session.client.counts(Some(task)).await.map(drop).map_err(|error| session.failure(&error)),
+    }
+}
+
 /// One page, as it came and as read.
 pub(super) async fn page(
     session: &Session,
@@ -191,7 +199,7 @@ fn people_row(image: &Image) -> [(String, Option<Color>); 8] {
         (image.task_id.clone(), None),
         (progress(image), None),
         (message, None),
-        (times::ago(image.created_at), None),
+        (image.started_at.map(times::ago).unwrap_or_default(), None),
         (times::ran(image).map(times::span).unwrap_or_default(), None),
         (labels(image), None),
     ]

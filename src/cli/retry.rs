@@ -75,7 +75,9 @@ fn key_of(id: &str, changes: &Start) -> String {
 async fn matching(session: &Session, retry: &Retry) -> Result<Vec<String>, Failure> {
     let words = [(retry.failed, "failed"), (retry.cancelled, "cancelled")];
     let status = words.iter().filter(|(asked, _)| *asked).map(|(_, word)| (*word).to_owned()).collect();
-    let mut images = ps::every(session, &retry.which.filter(status)?, MOST).await?;
+    let filter = retry.which.filter(status)?;
+    ps::known_task(session, &filter).await?;
+    let mut images = ps::every(session, &filter, MOST).await?;
     if images.is_empty() {
         session.say("taskwright: nothing matches");
         return Ok(Vec::new());

@@ -26,14 +26,16 @@ pub(super) fn run(run: Run) -> Result<(), Failure> {
     let until = Until::after(session::optional_duration("--timeout", run.timeout.as_deref())?);
     let base = run.inputs.base()?;
     super::runtime()?.block_on(async {
-        let request = start::request(&session, &run.task, (base.as_ref(), &run.inputs.pairs), &run.options).await?;
+        let asked = start::request(&session, &run.task, (base.as_ref(), &run.inputs.pairs), &run.options);
+        let request = until.bound("nothing was started", asked).await?;
         if run.dry_run {
             return start::check(&session, &request).await;
         }
         // From here on a signal is ours: the task must not be left without a word.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-        let image = start::begin(&session, &request, run.options.key.as_deref()).await?.image;
+        let begun = start::begin(&session, &request, run.options.key.as_deref());
+        let image = until.bound("the daemon has not said whether it was started", begun).await?.image;
         if session.output.format == Format::Id {
             output::stream(format!("{}\n", image.id).as_bytes())?;
         }
@@ -60,10 +62,14 @@ pub(super) fn run(run: Run) -> Result<(), Failure> {
                 finish(&session, &id).await
             }
             Ok(code) if run.stop_on_interrupt => {
+                let goes_on = || session.say(&format!("taskwright: {0} may go on. Stop it: taskwright stop {0}", image.number));
                 tokio::select! {
-                    stopped = stop(&session, &id) => stopped?,
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+                    stopped = stop(&session, &id) => if let Err(failure) = stopped {
+                        session.say(&format!("taskwright: {}", failure.message));
+                        goes_on();
+                    },
+                    _ = interrupt.recv() => goes_on(),
+                    _ = terminate.recv() => goes_on(),
                 }
                 Err(Failure::silent(code))
             }
@@ -179,7 +185,11 @@ async fn finish(session: &Session, id: &str) -> Result<(), Failure> {
 /// Stops it and waits for its end.
 async fn stop(session: &Session, id: &str) -> Result<(), Failure> {
     session.say("taskwright: stopping the task; once more to leave it");
-    session.client.stop(id, None, false).await.map_err(|error| session.failure(&error))?;
+    let mut absence = Absence::new(session).known();
+    // A stop may be said twice: whether the first arrived makes no difference.
+    while let Err(error) = session.client.stop(id, None, false).await {
+        absence.outlast(&error).await?;
+    }
     let shown = outcome::done(session, id).await?;
     session.say(&format!("taskwright: {} is {}", shown.image.number, shown.image.status));
     Ok(())

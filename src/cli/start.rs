@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, time::Duration};
 use super::{
     absence::Absence,
     args::client::{self, Format, StartOptions},
-    failure::Failure,
+    failure::{Failure, USAGE},
     inputs, last_started,
     outcome::{self, Shown, Until},
     output,
@@ -75,6 +75,9 @@ pub(super) async fn request(
     (base, pairs): (Option<&Json>, &[String]),
     options: &StartOptions,
 ) -> Result<Start, Failure> {
+    if task.is_empty() {
+        return Err(Failure::new(USAGE, "the TASK is empty: give its id or name; taskwright tasks lists them"));
+    }
     let pair = |label: &String| {
         let label = times::label_of(label);
         let (key, value) = label.split_once(':').unwrap_or((&label, ""));

@@ -35,7 +35,9 @@ async fn by_id(session: &Session, stop: &Stop, ids: &[String], until: Until) -> 
     let mut several = Several::default();
     let mut asked = Vec::new();
     for id in ids {
-        match session.client.stop(id, stop.grace.as_deref(), stop.force).await {
+        let stopped = session.client.stop(id, stop.grace.as_deref(), stop.force);
+        let stopped = until.look("the daemon has not answered the stop", async { Ok(stopped.await) }).await?;
+        match stopped {
             Ok(answer) => {
                 let shown = Shown::of(session, answer)?;
                 if !stop.wait {
@@ -56,7 +58,7 @@ async fn by_id(session: &Session, stop: &Stop, ids: &[String], until: Until) -> 
 /// However they end, they have ended: that is what was asked for.
 async fn wait(session: &Session, ids: &[String], until: Until) -> Result<(), Failure> {
     for id in ids {
-        let shown = until.bound(&format!("{id} has not ended yet"), outcome::done(session, id)).await?;
+        let shown = outcome::done_until(session, id, until, &format!("{id} has not ended yet")).await?;
         print(session, &shown)?;
     }
     Ok(())
@@ -88,6 +90,7 @@ fn filter(stop: &Stop) -> Result<Filter, Failure> {
 }
 
 async fn by_filter(session: &Session, stop: &Stop, filter: &Filter, until: Until) -> Result<(), Failure> {
+    ps::known_task(session, filter).await?;
     let mut matching = filter.clone();
     if matching.status.is_empty() {
         matching.status = ps::live();
@@ -124,7 +127,7 @@ async fn by_filter(session: &Session, stop: &Stop, filter: &Filter, until: Until
     output::stream(text.as_bytes())?;
     for image in images.iter().filter(|_| stop.wait) {
         let id = image.id.to_string();
-        until.bound(&format!("{} has not ended yet", image.number), outcome::done(session, &id)).await?;
+        outcome::done_until(session, &id, until, &format!("{} has not ended yet", image.number)).await?;
     }
     Ok(())
 }

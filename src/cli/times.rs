@@ -23,9 +23,10 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// How long ago.
+/// How long ago, or in what time.
 pub(super) fn ago(time: Micros) -> String {
-    format!("{} ago", span(Micros::now().since(time)))
+    let now = Micros::now();
+    if time > now { format!("in {}", span(time.since(now))) } else { format!("{} ago", span(now.since(time))) }
 }
 
 /// How long its latest attempt has run, or ran.
@@ -80,6 +81,13 @@ mod tests {
             [of(0.44), of(12.9), of(185.0), of(7800.0), of(356_400.0)],
             ["0.4 s", "12 s", "3 m 05 s", "2 h 10 m", "4 d 3 h"]
         );
+    }
+
+    #[test]
+    fn what_is_to_come_is_not_past() {
+        let now = Micros::now();
+        assert_eq!(ago(Micros(now.0 + 7_201_000_000)), "in 2 h 00 m");
+        assert_eq!(ago(Micros(now.0 - 7_201_000_000)), "2 h 00 m ago");
     }
 
     #[test]

@@ -53,10 +53,16 @@ impl<'a> Members<'a> {
         suggest::hint(key, &known)
     }
 
-    /// `text` as the type that the schema gives to `key`: as it is where it fits, else a string.
-    pub fn value(&self, key: &str, text: &str) -> Json {
+    /// `text` as the type that the schema gives to `key`: as it is where it fits, else a string. None for a text that JSON
+    /// cannot hold.
+    pub fn value(&self, key: &str, text: &str) -> Option<Json> {
         let schema = self.properties.iter().find(|(name, _)| *name == key).map(|(_, schema)| *schema);
         let types = schema.map(|schema| self.types(schema, DEEPEST)).unwrap_or_default();
+        let takes = |word: &str| types.iter().any(|given| given == word);
+        if takes("array") && !takes("string") && !text.trim().starts_with('[') && !(takes("null") && text == "null") {
+            // One item is a list of one.
+            return self.list(key, &[text.to_owned()]);
+        }
         typed(&types, text)
     }
 
@@ -67,7 +73,7 @@ impl<'a> Members<'a> {
             return None;
         }
         let types = self.types(&self.resolve(schema)["items"], DEEPEST);
-        let items: Vec<_> = texts.iter().map(|text| typed(&types, text)).collect();
+        let items: Vec<_> = texts.iter().map(|text| typed(&types, text)).collect::<Option<_>>()?;
         let items = items.iter().map(Json::as_str).collect::<Vec<_>>().join(",");
         Json::parse(&format!("[{items}]")).ok()
     }
@@ -119,16 +125,46 @@ impl<'a> Members<'a> {
             });
             Member {
                 name: (*name).to_owned(),
-                kind: choice.unwrap_or_else(|| types.join(" or ") + &bounds.collect::<String>()),
+                kind: choice.unwrap_or_else(|| self.kind(resolved, &types) + &bounds.collect::<String>()),
                 required: required.contains(name),
                 default: schema.get("default").map(Value::to_string).unwrap_or_default(),
                 description: text("description"),
                 example: example(schema, resolved, &types),
             }
         };
-        let mut members: Vec<_> = self.properties.iter().map(describe).collect();
+        // A schema may ask for what it does not describe.
+        let bare = required.iter().filter(|name| !self.has(name)).map(|name| (*name, &Value::Null));
+        let all: Vec<_> = self.properties.iter().copied().chain(bare).collect();
+        let mut members: Vec<_> = all.iter().map(describe).collect();
         members.sort_by_key(|member| !member.required);
         members
+    }
+}
+
+impl Members<'_> {
+    /// The types of a member in words, an array with those of its items.
+    fn kind(&self, schema: &Value, types: &[String]) -> String {
+        let words = types.iter().map(|word| match word.as_str() {
+            "array" => match self.types_of_items(schema).join(" or ") {
+                items if items.is_empty() => "array".to_owned(),
+                items => format!("array of {items}"),
+            },
+            word => word.to_owned(),
+        });
+        words.collect::<Vec<_>>().join(" or ")
+    }
+
+    fn types_of_items(&self, schema: &Value) -> Vec<String> {
+        // The items may be a reference into the schema as a whole.
+        let own = Members { root: self.root, properties: Vec::new(), closed: None };
+        let items = &schema["items"];
+        let pointer = items["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+        let items = pointer.and_then(|pointer| own.root.pointer(pointer)).unwrap_or(items);
+        match &items["type"] {
+            Value::String(word) => vec![word.clone()],
+            Value::Array(words) => words.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -179,7 +215,7 @@ fn of_value(value: &Value) -> &'static str {
 
 /// The first reading of `text` that one of `types` takes. What fits none is sent as a string, and the daemon says what is
 /// wrong with it.
-fn typed(types: &[String], text: &str) -> Json {
+fn typed(types: &[String], text: &str) -> Option<Json> {
     let takes = |word: &str| types.iter().any(|given| given == word);
     let trimmed = text.trim();
     let json = Json::parse(trimmed).ok().filter(|json| match json.as_str().as_bytes().first() {
@@ -191,15 +227,7 @@ fn typed(types: &[String], text: &str) -> Json {
         // Whether it is whole is the daemon's to say.
         Some(_) => takes("number") || takes("integer"),
     });
-    if let Some(json) = json {
-        return json;
-    }
-    if takes("array") && !takes("string") && !trimmed.starts_with('[') {
-        // One item is a list of one.
-        return Json::of(&[text]).unwrap_or_else(|_| Json::null());
-    }
-    // A text can always be written as JSON.
-    Json::of(text).unwrap_or_else(|_| Json::null())
+    json.or_else(|| Json::of(text).ok())
 }
 
 #[cfg(test)]
@@ -227,7 +255,7 @@ mod tests {
     fn a_text_becomes_what_the_schema_asks_for() {
         let schema = schema();
         let members = Members::of(&schema);
-        let of = |key: &str, text: &str| members.value(key, text).as_str().to_owned();
+        let of = |key: &str, text: &str| members.value(key, text).expect("a text").as_str().to_owned();
         assert_eq!(of("seconds", "3.50"), "3.50");
         assert_eq!(of("seconds", "1e400"), "1e400");
         assert_eq!(of("seconds", "abc"), "\"abc\"");
@@ -241,6 +269,8 @@ mod tests {
         assert_eq!(of("more", r#"{"a": 1}"#), r#"{"a":1}"#);
         assert_eq!(of("any", "3"), "\"3\"");
         assert_eq!(of("tags", "[\"a\"]"), "[\"a\"]");
+        assert_eq!((of("tags", "1"), of("sizes", "1")), ("[\"1\"]".to_owned(), "[1]".to_owned()));
+        assert!(members.value("name", "a\0b").is_none() && members.value("count", "\0").is_none());
         assert_eq!(members.list("sizes", &["1".into(), "2".into()]).expect("a list").as_str(), "[1,2]");
         assert!(members.list("name", &["1".into()]).is_none());
     }

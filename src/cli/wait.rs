@@ -20,12 +20,23 @@ pub(super) fn run(wait: Wait) -> Result<(), Failure> {
     if wait.any && ids.len() > MOST_AT_ONCE {
         return Err(Failure::new(USAGE, format!("--any takes at most {MOST_AT_ONCE} ids")));
     }
+    if ids.is_empty() {
+        return Err(Failure::silent(USAGE));
+    }
     session.run(async {
         // An id that there is not is told before anything is waited for.
+        let mut is_done = None;
         for id in &ids {
-            outcome::now(&session, id).await?;
+            let shown = until.look("nothing is known yet", outcome::now(&session, id)).await?;
+            if shown.image.status.is_done() {
+                is_done.get_or_insert(shown);
+            }
         }
-        if wait.any { any(&session, &ids, until).await } else { all(&session, &ids, until).await }
+        match (wait.any, is_done) {
+            (true, Some(first)) => end(&session, &first),
+            (true, None) => any(&session, &ids, until).await,
+            (false, _) => all(&session, &ids, until).await,
+        }
     })
 }
 
@@ -38,6 +49,10 @@ async fn any(session: &Session, ids: &[String], until: Until) -> Result<(), Fail
     let Some(first) = until.bound("none is done", async { waiting.next().await.transpose() }).await? else {
         return Ok(());
     };
-    outcome::print(session, &first)?;
-    outcome::ended(&first.image)
+    end(session, &first)
+}
+
+fn end(session: &Session, shown: &outcome::Shown) -> Result<(), Failure> {
+    outcome::print(session, shown)?;
+    outcome::ended(&shown.image)
 }

@@ -11,7 +11,10 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         if other.abs_diff(length) > allowed {
             return None;
         }
-        Some(strsim::damerau_levenshtein(name, candidate)).filter(|distance| *distance <= allowed)
+        let folded = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+        let exact = strsim::damerau_levenshtein(name, candidate);
+        // One that has no letter in common is no slip of the pen.
+        (folded <= allowed && folded < other.max(length)).then_some((folded, exact))
     };
     let near = known.into_iter().filter_map(|candidate| Some((distance(candidate)?, candidate)));
     near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
@@ -35,7 +38,9 @@ mod tests {
         let known = ["timeout", "queue_timeout", "priority"];
         assert_eq!(nearest("timout", known), Some("timeout"));
         assert_eq!(nearest("zzz", known), None);
-        assert_eq!(nearest("", ["a"]), Some("a"));
+        assert_eq!(nearest("", ["a"]), None);
+        assert_eq!(nearest("q", ["a", "b"]), None);
+        assert_eq!(nearest("N", ["a", "n"]), Some("n"));
         assert_eq!(nearest(&"timeout".repeat(1 << 20), known), None);
         assert_eq!(hint("prioritty", &known), "; did you mean `priority`?");
     }

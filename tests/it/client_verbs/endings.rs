@@ -58,11 +58,30 @@ async fn what_cannot_be_done_has_a_code_of_its_own() {
         ("ps --since yesterday", 2, "--since"),
         ("ps --status done", 2, "--status"),
         ("tasks greeet", 4, "did you mean `greet`?"),
+        ("stop --task greeet -y", 4, "did you mean `greet`?"),
+        ("retry --failed --task greeet -y", 4, "did you mean `greet`?"),
+        ("watch --task greeet", 4, "did you mean `greet`?"),
     ] {
         let ended = shell.run(line).ended(code);
         assert!(ended.err.contains(said), "{line}: {ended:?}");
         assert_eq!(ended.out, "", "{line}");
     }
+    let nul = shell.home().join("nul");
+    std::fs::write(&nul, "a\0b").unwrap();
+    let refused = shell.run(&format!("start resize width=3 name=@{}", nul.display())).ended(2);
+    assert!(refused.err.contains("holds a NUL character"), "{refused:?}");
+    let spaced = shell.command("api GET").arg("/v1/definitions/a b").output().unwrap();
+    assert_eq!(spaced.status.code(), Some(2), "{spaced:?}");
+    assert!(String::from_utf8_lossy(&spaced.stderr).contains("%20"), "{spaced:?}");
+    // A shell's variable that is not set.
+    for verb in ["status", "stop", "logs", "wait"] {
+        let mut empty = shell.command(verb);
+        let output = empty.arg("").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{verb}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("the ID is empty"), "{verb}: {output:?}");
+    }
+    // What a start that went wrong hands on in a pipe.
+    assert!(shell.run_with("wait -", "").ended(2).err.contains("no ids"));
     // A conflict: what is not done is not retried.
     shell.run("start gate -q").ended(0);
     let conflict = shell.run("retry @").ended(5);
@@ -71,6 +90,12 @@ async fn what_cannot_be_done_has_a_code_of_its_own() {
     shell.run("run gate --timeout 50ms").ended(124);
     shell.run("watch @ --timeout 50ms").ended(124);
     assert_eq!(server.get(1).await["status"], "running", "the task goes on");
+    // What is done needs no time.
+    shell.run("start greet --wait -q").ended(0);
+    shell.run("wait 3 --timeout 0").ended(0);
+    shell.run("stop 3 --wait --timeout 0").ended(0);
+    shell.run("wait 1 3 --any --timeout 0").ended(0);
+    shell.run("wait 1 --timeout 0").ended(124);
     shell.run("stop --all -y --force --wait").ended(0);
 }
 

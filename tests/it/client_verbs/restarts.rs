@@ -132,3 +132,33 @@ async fn a_start_whose_answer_was_lost_starts_once() {
         assert_eq!(list["instances"].as_array().unwrap().len(), n + 1, "{list}");
     }
 }
+
+#[tokio::test]
+async fn a_stop_that_ctrl_c_asks_for_outlasts_a_killed_daemon() {
+    let mut server = TestServer::with_config(TASKS).await;
+    let shell = Shell::at(&server);
+    let running = shell.begin("run gate --max-attempts 2 --stop-on-interrupt");
+    begun(&server, 1).await;
+    running.settled().await;
+    server.stay();
+    server.kill9();
+    running.interrupt();
+    server.restart().await;
+    running.end().await.ended(130);
+    assert_eq!(server.get(1).await["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn what_answers_and_is_no_daemon_is_called_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        _ = stream.read(&mut head).unwrap();
+        io::Write::write_all(&mut stream, b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone").unwrap();
+    });
+    let said = Shell::alone().run(&format!("status 1 --url http://{address}")).ended(69);
+    assert!(said.err.contains("no taskwright"), "{said:?}");
+    other.join().unwrap();
+}
