@@ -59,7 +59,9 @@ impl<'a> Members<'a> {
         let schema = self.properties.iter().find(|(name, _)| *name == key).map(|(_, schema)| *schema);
         let types = schema.map(|schema| self.types(schema, DEEPEST)).unwrap_or_default();
         let takes = |word: &str| types.iter().any(|given| given == word);
-        if takes("array") && !takes("string") && !text.trim().starts_with('[') && !(takes("null") && text == "null") {
+        let is_list = takes("array") && !takes("string");
+        let is_whole = text.trim().starts_with('[') || (takes("null") && text == "null");
+        if is_list && !is_whole {
             // One item is a list of one.
             return self.list(key, &[text.to_owned()]);
         }
