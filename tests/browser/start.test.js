@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from './harness/browser.js';
+import { copied, run } from './harness/shell.js';
 import { assertClean, suite } from './harness/suite.js';
 
 const { daemon, browser } = await suite();
@@ -157,5 +158,81 @@ test('form and JSON are two views of the same', async t => {
     await json.fill('{"name": ');
     await page.getByRole('button', { name: 'Start' }).click();
     await page.getByText(/^ ?No JSON/).waitFor();
+    assertClean(page);
+});
+
+/** The number that a line of the program prints for what it started. @param {string} line */
+const numberOf = async line => Number(/\d+/.exec(await run(`${line} --output table`))?.[0]);
+
+test('the copied line starts what the page shows', async t => {
+    const page = await browser.page(t);
+    const given = '{"s":"@/etc/hostname","t":"\\u0040/etc/hostname","n":"5","big":123456789012345678901234567890,"f":1.10,"quote":"it\'s \\"so\\"","a b":[1.0]}';
+    for (const inputs of [given, given.replace('a b', 'ab')]) {
+        const { number } = JSON.parse(await daemon.text('POST', '/v1/instances', `{"task_id":"ticks","inputs":${inputs}}`));
+        await page.goto(`/tasks/ticks/start?from=${number}`);
+        await page.locator('form.start').waitFor();
+        const again = await numberOf(/** @type {string} */ (await eventually(() => copied(page, 'taskwright'), 'the line')));
+        assert.equal(await inputsOf(again), await inputsOf(number));
+        for (const one of [number, again]) await daemon.call('DELETE', `/v1/instances/${one}`);
+    }
+    await page.goto('/tasks/form/start');
+    await page.locator('#in-47name').fill('@/etc/hostname');
+    await page.getByLabel('count').fill('9007199254740993');
+    await page.getByText('Options').click();
+    await page.getByLabel('Labels').fill('customer:acme\nkind:a b');
+    await page.getByLabel('Priority').fill('-5');
+    await page.getByLabel('Delay').fill('2h');
+    await page.getByLabel('Timeout of an attempt').fill('90');
+    await page.getByLabel('Attempts').fill('3');
+    const line = await eventually(async () => (await copied(page, 'taskwright'))?.includes('--max-attempts 3') && copied(page, 'taskwright'), 'the line');
+    const number = await numberOf(line);
+    const started = await daemon.call('GET', `/v1/instances/${number}`);
+    assert.equal(started.inputs.name, '@/etc/hostname');
+    assert.match((await inputsOf(number)) ?? '', /"count":9007199254740993[,}]/);
+    assert.deepEqual([started.priority, started.timeout, started.max_attempts, started.labels], [-5, 90, 3, { customer: 'acme', kind: 'a b' }]);
+    assert.ok(Date.parse(started.run_at) - Date.parse(started.created_at) >= 7_199_000, started.run_at);
+    assertClean(page);
+});
+
+test('the copied line retries what the page shows, and there is none for what the program cannot say', async t => {
+    const page = await browser.page(t);
+    const inputs = '{"name":"Bob","count":2,"unknown":[1.0]}';
+    const { number } = JSON.parse(await daemon.text('POST', '/v1/instances', `{"task_id":"form","inputs":${inputs}}`));
+    await daemon.until(number, ['completed']);
+    await page.goto(`/tasks/form/start?from=${number}`);
+    await page.getByLabel('count').fill('9007199254740993');
+    const again = await numberOf(await eventually(async () => (await copied(page, 'taskwright'))?.includes('count=') && copied(page, 'taskwright'), 'the line'));
+    assert.equal((await daemon.call('GET', `/v1/instances/${again}`)).retry_of, (await daemon.call('GET', `/v1/instances/${number}`)).id);
+    assert.match((await inputsOf(again)) ?? '', /"count":9007199254740993[,}]/);
+    await page.getByText('Options').click();
+    await page.getByLabel('Priority').fill('7');
+    await eventually(async () => !(await copied(page, 'taskwright')), 'no line for an option');
+    await page.getByLabel('Priority').fill('');
+    await eventually(() => copied(page, 'taskwright'), 'the line again');
+    await page.getByRole('button', { name: 'JSON' }).click();
+    await page.getByLabel('Inputs as JSON').fill('{"name":"Bob","count":2,"unknown":[2.0]}');
+    await eventually(async () => !(await copied(page, 'taskwright')), 'no line for an unknown input');
+    await page.getByLabel('Inputs as JSON').fill('{"name":"Bob","unknown":[1.0]}');
+    await eventually(async () => (await copied(page, 'curl'))?.includes('"name":"Bob","unknown"'), 'the new inputs');
+    assert.equal(await copied(page, 'taskwright'), null, 'it cannot take an input away');
+    assertClean(page);
+});
+
+test('JSON that the server cannot read is told at its field, and does not become a form', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/form/start');
+    await page.getByRole('button', { name: 'JSON' }).click();
+    const json = page.getByLabel('Inputs as JSON');
+    for (const broken of ['{"name":"abc","count":5', '{"name":"abc","count":5,}', '{"name":"abc","count":05}', '{"name":"abc" "count":5}', '{"name":"abc","name":"abc"}', '{"where":{"zip":1,"zip":2}}', '[1]', '{} {}', '']) {
+        await json.fill('{}');
+        await page.getByRole('button', { name: 'Form', exact: true }).click();
+        await json.waitFor({ state: 'detached' });
+        await page.getByRole('button', { name: 'JSON' }).click();
+        await json.fill(broken);
+        await page.getByRole('button', { name: 'Form', exact: true }).click();
+        await page.locator('#inputs-faults').waitFor();
+        assert.equal(await json.inputValue(), broken);
+        assert.equal(await json.getAttribute('aria-invalid'), 'true', broken);
+    }
     assertClean(page);
 });
