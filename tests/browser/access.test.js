@@ -125,12 +125,12 @@ test('every view can be copied as a line for a shell', async t => {
     const page = await browser.page(t);
     /** @type {[string, string, RegExp, RegExp][]} */
     const views = [
-        ['/', '.tiles', /^curl .*\/v1\/stats/, /^taskwright ps$/],
-        ['/instances?status=failed&label=a:b', '.empty', /^curl .*\/v1\/instances\?status=failed&label=a(:|%3A)b'?$/, /^taskwright ps --status failed --label a:b$/],
-        [`/instances/${number}`, '.now', new RegExp(`^curl .*/v1/instances/${number}$`), new RegExp(`^taskwright status ${number}$`)],
-        [`/instances/${number}/logs`, '.logbox', new RegExp(`^curl .*/v1/instances/${number}/logs`), new RegExp(`^taskwright logs ${number} -f$`)],
-        ['/tasks/sleep', 'table.schema', /^curl .*\/v1\/definitions\/sleep$/, /^taskwright tasks sleep$/],
-        ['/tasks/sleep/start', 'form.start', /^curl .*--json '\{"task_id":"sleep","inputs":\{\}\}' .*\/v1\/instances$/, /^taskwright start sleep$/],
+        ['/', '.tiles', /^curl .*\/v1\/stats/, /^taskwright ps --url http:\S+$/],
+        ['/instances?status=failed&label=a:b', '.empty', /^curl .*\/v1\/instances\?status=failed&label=a(:|%3A)b'?$/, /^taskwright ps --status failed --label a:b --url http:\S+$/],
+        [`/instances/${number}`, '.now', new RegExp(`^curl .*/v1/instances/${number}$`), new RegExp(`^taskwright status ${number} --url http:\\S+$`)],
+        [`/instances/${number}/logs`, '.logbox', new RegExp(`^curl .*/v1/instances/${number}/logs`), new RegExp(`^taskwright logs ${number} -f --url http:\\S+$`)],
+        ['/tasks/sleep', 'table.schema', /^curl .*\/v1\/definitions\/sleep$/, /^taskwright tasks sleep --url http:\S+$/],
+        ['/tasks/sleep/start', 'form.start', /^curl .*--json '\{"task_id":"sleep","inputs":\{\}\}' .*\/v1\/instances$/, /^taskwright start sleep --url http:\S+$/],
     ];
     for (const [path, whole, curl, cli] of views) {
         await page.goto(path);
