@@ -236,3 +236,71 @@ test('JSON that the server cannot read is told at its field, and does not become
     }
     assertClean(page);
 });
+
+test('what is left empty when it runs again says what holds then', async t => {
+    const page = await browser.page(t);
+    const { number } = await daemon.run('sleep', { seconds: 0 }, { priority: 5, timeout: 60, labels: { a: 'b' } });
+    await page.goto(`/tasks/sleep/start?from=${number}`);
+    await page.getByText('Options').click();
+    for (const label of ['Priority', 'Timeout of an attempt', 'Labels']) await page.getByLabel(label).fill('');
+    assert.equal(await page.getByLabel('Priority').getAttribute('placeholder'), '5 as before');
+    assert.equal(await page.getByLabel('Timeout of an attempt').getAttribute('placeholder'), '60 as before');
+    await page.getByRole('button', { name: 'Start' }).click();
+    const kept = await daemon.call('GET', `/v1/instances/${await startedNumber(page)}`);
+    assert.deepEqual([kept.priority, kept.timeout, kept.labels], [5, 60, {}]);
+    await page.goto(`/tasks/sleep/start?from=${number}`);
+    await page.getByText('Options').click();
+    await page.getByLabel('Priority').fill('0');
+    await page.getByRole('button', { name: 'Start' }).click();
+    assert.equal((await daemon.call('GET', `/v1/instances/${await startedNumber(page)}`)).priority, 0);
+    assertClean(page);
+});
+
+test('a year of five digits is told at its field', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/form/start');
+    await page.locator('#in-47name').fill('Ada');
+    await page.getByLabel('count').fill('1');
+    const at = page.locator('#in-47at');
+    await at.fill('12345-01-01T00:00');
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.locator('#in-47at-faults').waitFor();
+    assert.match((await page.locator('#in-47at-hint').textContent()) ?? '', /in your time zone/);
+    await at.fill('2040-01-01T00:00');
+    await page.getByText('Options').click();
+    const after = page.getByLabel('Not before');
+    await after.fill('12345-01-01T00:00');
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.locator('#option-run_at-faults').waitFor();
+    await after.fill('2040-01-01T00:00');
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByText('It would be accepted.').waitFor();
+    assertClean(page, /status of 422/);
+});
+
+test('what is wrong with an element goes with it, and when it is corrected', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/form/start');
+    await page.getByRole('button', { name: 'JSON' }).click();
+    await page.getByLabel('Inputs as JSON').fill(JSON.stringify({ name: 'Ada', count: 1, tags: ['x', 'a', 'y', 'b'] }));
+    await page.getByRole('button', { name: 'Form', exact: true }).click();
+    // The server takes any text there: it is made to refuse two of them.
+    await page.route('**/v1/instances?dry_run', route => route.fulfill({
+        status: 422,
+        contentType: 'application/problem+json',
+        body: JSON.stringify({ type: 'about:blank', title: 'No', status: 422, detail: 'No', errors: [1, 3].map(at => ({ pointer: `/inputs/tags/${at}`, detail: `wrong at ${at}` })) }),
+    }));
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByText('wrong at 3').waitFor();
+    await page.getByRole('button', { name: 'Remove element 1 of tags' }).click();
+    const wrong = () => page.locator('.element').evaluateAll(all => all.map(one => one.querySelector('.fault')?.textContent?.trim() ?? ''));
+    await eventually(async () => JSON.stringify(await wrong()) === JSON.stringify(['wrong at 1', '', 'wrong at 3']), 'the faults go with their elements');
+    const first = page.getByLabel('tags, element 1');
+    await first.fill('');
+    await first.pressSequentially('ab');
+    assert.equal(await first.inputValue(), 'ab', 'the focus stays while one types');
+    assert.deepEqual(await wrong(), ['', '', 'wrong at 3']);
+    await page.getByRole('button', { name: 'Remove element 3 of tags' }).click();
+    await eventually(async () => (await wrong()).every(one => one === ''), 'no fault is left');
+    assertClean(page, /status of 422/);
+});

@@ -1,6 +1,7 @@
 // What a JSON Schema asks for, as fields of a form, and the JSON that their texts make. All of it works on text: a
 // value that nobody edited goes back as it came, byte for byte, and no number is ever parsed.
-import { members } from './raw_json.js';
+import { instant, ZONE } from './local_time.js';
+import { faultOf, members } from './raw_json.js';
 
 /** @typedef {'string' | 'number' | 'integer' | 'boolean' | 'choice' | 'time' | 'list' | 'object' | 'json'} Kind */
 
@@ -145,7 +146,7 @@ function hintsOf(schema) {
     for (const [name, text] of others) if (schema.has(name)) out.push(text.replace('%', schema.get(name) ?? ''));
     if (schema.has('pattern')) out.push(`matches ${words(schema.get('pattern'))}`);
     const format = words(schema.get('format'));
-    if (format && typeOf(schema) === 'string' && format !== 'date-time') out.push(format);
+    if (format && typeOf(schema) === 'string') out.push(format === 'date-time' ? ZONE : format);
     return out;
 }
 
@@ -170,7 +171,7 @@ export function kindWith(field, json) {
         case 'integer':
             return value === 'number' ? 'integer' : 'json';
         case 'time':
-            return value === 'string' && !Number.isNaN(Date.parse(textOf(json))) ? 'time' : 'json';
+            return value === 'string' && instant(textOf(json)) ? 'time' : 'json';
         case 'choice':
             return field.choices.some(one => one.json === json) ? 'choice' : 'json';
         case 'list':
@@ -198,15 +199,11 @@ function parse(field, kind, text) {
             return NUMBER.test(trimmed) ? { json: trimmed } : { json: null, wrong: `${JSON.stringify(trimmed)} is no number` };
         }
         case 'time':
-            return { json: text ? JSON.stringify(new Date(text).toISOString()) : null };
+            if (!text) return { json: null };
+            return instant(text) ? { json: JSON.stringify(instant(text)) } : { json: null, wrong: `${text} is no time of the years up to 9999` };
         case 'json':
             if (!text.trim()) return { json: null };
-            try {
-                JSON.parse(text);
-                return { json: text.trim() };
-            } catch (error) {
-                return { json: null, wrong: `No JSON: ${/** @type {Error} */ (error).message}` };
-            }
+            return faultOf(text) === null ? { json: text.trim() } : { json: null, wrong: faultOf(text) ?? '' };
         default:
             return { json: text || null };
     }

@@ -64,7 +64,7 @@ function StartForm({ task, schema, before }) {
     const [busy, setBusy] = useState(false);
     const form = useRef(/** @type {HTMLFormElement | null} */ (null));
     const key = useRef({ body: '', key: '' });
-    const refusals = useRef(0);
+    const refused = useRef(false);
 
     const composed = useMemo(() => compose(root, given, edits, defaults), [root, given, edits, defaults]);
     const untouched = json !== null && json === pretty(given ?? composed.json);
@@ -87,7 +87,8 @@ function StartForm({ task, schema, before }) {
 
     // The first field that is wrong takes the focus, once it is there.
     useEffect(() => {
-        if (refusals.current === 0) return;
+        if (!refused.current) return;
+        refused.current = false;
         const first = form.current?.querySelector('[aria-invalid=true]');
         if (first instanceof HTMLElement) first.focus();
         else form.current?.querySelector('[role=alert]')?.scrollIntoView({ block: 'nearest' });
@@ -95,7 +96,7 @@ function StartForm({ task, schema, before }) {
 
     /** @param {Fault[]} found @param {unknown} error */
     const refuse = (found, error) => {
-        refusals.current += 1;
+        refused.current = true;
         /** @type {Map<string, string[]>} */
         const ofOptions = new Map();
         const ofInputs = [];
@@ -123,7 +124,7 @@ function StartForm({ task, schema, before }) {
                 const whole = bodyOf([['task_id', JSON.stringify(task)], ['inputs', inputs || 'null'], ...changed]);
                 await send('POST', '/v1/instances?dry_run', whole);
                 refuse([], null);
-                refusals.current = 0;
+                refused.current = false;
                 setChecked('It would be accepted.');
             } else {
                 const answer = await send('POST', path, body, { 'Idempotency-Key': key.current.key });
@@ -153,8 +154,8 @@ function StartForm({ task, schema, before }) {
             setJson(null);
         }
     };
-    /** @param {string} pointer @param {string | import('../core/schema_fields.js').Element[] | undefined} typed */
-    const edit = (pointer, typed) => {
+    /** @type {import('../parts/schema_form.js').Form['edit']} */
+    const edit = (pointer, typed, before = []) => {
         setChecked('');
         setEdits(was => {
             const next = new Map(was);
@@ -162,7 +163,13 @@ function StartForm({ task, schema, before }) {
             else next.set(pointer, typed);
             return next;
         });
-        if (faults.has(pointer)) setFaults(was => new Map([...was].filter(([at]) => at !== pointer)));
+        // An element keeps what is wrong with it while it is the same one, at whatever index.
+        const moved = new Map(before.map((one, at) => [`${pointer}/${at}`, Array.isArray(typed) ? typed.indexOf(one) : -1]));
+        if (faults.size) setFaults(was => new Map([...was].flatMap(([at, said]) => {
+            const to = moved.get(at);
+            if (at === pointer || to === -1) return [];
+            return [[to === undefined ? at : `${pointer}/${to}`, said]];
+        })));
     };
     /** @param {SubmitEvent} event */
     const submitted = event => {
@@ -188,7 +195,7 @@ function StartForm({ task, schema, before }) {
                     aria-describedby=${atAll ? 'inputs-faults' : undefined} onInput=${(/** @type {any} */ event) => (setChecked(''), setJson(event.target.value))}></textarea>
                 <${Faults} id="inputs" faults=${atAll} />
             </div>`}
-        <${StartOptions} options=${options} faults=${optionFaults} edit=${(/** @type {any} */ next) => (setChecked(''), setOptions(next))} />
+        <${StartOptions} options=${options} before=${retries ? { ...asBefore, labels: '' } : NO_OPTIONS} faults=${optionFaults} edit=${(/** @type {any} */ next) => (setChecked(''), setOptions(next))} />
         <${ProblemNote} error=${problem} />
         <div class="actions">
             <button class="primary" disabled=${busy}><${Icon} name="play" />Start</button>
