@@ -52,6 +52,21 @@ test('with a token that may read only there is no button to stop or start', asyn
     assertClean(other, ASKED);
 });
 
+test('after a login only an address of ours is gone to', async t => {
+    const host = 'evil.example';
+    const evil = ['/%09/', '/%0A/', '/%0D/', '/%5C', '%5C%5C', '//', '/.//', '%09//', 'https://', 'javascript:location=%27//'].map(before => `${before}${host}/x`);
+    for (const next of evil) {
+        const page = await closed.browser.page(t, {});
+        await page.goto(`/login?next=${next}`);
+        await page.getByLabel('Token').fill(READ);
+        await page.keyboard.press('Enter');
+        await page.waitForURL(url => url.pathname !== '/login');
+        assert.equal(new URL(page.url()).origin, closed.daemon.url, next);
+        assertClean(page, /status of 40[14]/);
+        await page.close();
+    }
+});
+
 test('all of it by keyboard', async t => {
     const { daemon, browser } = open;
     const { number } = await daemon.start('sleep', { seconds: 3600 });
