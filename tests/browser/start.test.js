@@ -5,7 +5,14 @@ import { eventually } from './harness/browser.js';
 import { copied, run } from './harness/shell.js';
 import { assertClean, suite } from './harness/suite.js';
 
-const { daemon, browser } = await suite();
+/** A task that takes nothing but what its schema says. */
+const STRICT = `
+[[tasks]]
+name = "strict"
+command = ["true"]
+input_schema = { type = "object", required = ["big", "code", "when", "where", "tags", "kind"], properties = { big = { type = "integer", minimum = 9007199254740993, maximum = 9007199254740995 }, code = { type = "string", minLength = 4, maxLength = 6 }, when = { type = "string", format = "date-time" }, where = { type = "object", required = ["city"], properties = { city = { type = "string", minLength = 2 }, zip = { type = "number", default = 1.0 } } }, tags = { type = "array", minItems = 2, items = { type = "string" } }, kind = { enum = ["a", "b"] }, tree = { "$ref" = "#/properties/tree" } } }
+`;
+const { daemon, browser } = await suite({ config: STRICT });
 
 /** The number of the instance whose page is shown. @param {import('playwright-core').Page} page */
 async function startedNumber(page) {
@@ -303,4 +310,22 @@ test('what is wrong with an element goes with it, and when it is corrected', asy
     await page.getByRole('button', { name: 'Remove element 3 of tags' }).click();
     await eventually(async () => (await wrong()).every(one => one === ''), 'no fault is left');
     assertClean(page, /status of 422/);
+});
+
+test('what a task takes is shown as the server has it, and its lines start it', async t => {
+    const page = await browser.page(t);
+    await page.goto('/tasks/strict');
+    const table = page.locator('table.schema').first();
+    for (const note of ['≥ 9007199254740993', '≤ 9007199254740995', '4 or more characters', 'at most 6 characters', '2 or more items', 'default 1.0']) {
+        await table.getByText(note, { exact: true }).waitFor();
+    }
+    const lines = await page.locator('main .line code').allTextContents();
+    assert.equal(lines.length, 3);
+    for (const line of lines) await run(line);
+    const { instances } = await daemon.call('GET', '/v1/instances?task_id=strict');
+    assert.equal(instances.length, 3);
+    for (const one of instances) assert.match((await inputsOf(one.number)) ?? '', /"big":9007199254740993[,}]/);
+    await page.goto('/tasks/strict/start');
+    await page.getByText('4 or more characters').waitFor();
+    assertClean(page);
 });

@@ -21,7 +21,8 @@ import { faultOf, members } from './raw_json.js';
 /** What was typed: the text of a field, or of each element of a list with its JSON where it was not edited.
  * @typedef {Map<string, string | Element[]>} Edits @typedef {{text: string, json: string | null}} Element */
 
-const DEEPEST = 8;
+/** How deep references and members are followed. */
+export const DEEPEST = 8;
 
 /** @param {string} name */
 const escaped = name => name.replaceAll('~', '~0').replaceAll('/', '~1');
@@ -36,7 +37,7 @@ export function rootOf(schema) {
 
 /** The keywords of a schema, as JSON text, with its reference and its only alternative but null put in its place.
  * @param {string} root @param {string} text @param {number} depth @returns {Map<string, string>} */
-function keywords(root, text, depth) {
+export function keywords(root, text, depth) {
     const own = new Map(members(text));
     const reference = own.get('$ref');
     const alternatives = members(own.get('anyOf') ?? own.get('oneOf') ?? '')
@@ -67,8 +68,8 @@ function resolve(root, reference) {
     return text;
 }
 
-/** @param {string | undefined} json @returns {string} */
-const words = json => (json?.startsWith('"') ? JSON.parse(json) : '');
+/** The text of a JSON string; '' for what is none. @param {string | undefined} json @returns {string} */
+export const words = json => (json?.startsWith('"') ? JSON.parse(json) : '');
 
 /** @param {string} root @param {string} text @param {string} pointer @param {string} name @param {boolean} required
  * @param {number} depth @returns {Field} */
