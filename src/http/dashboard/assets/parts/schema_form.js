@@ -2,7 +2,8 @@
 import { html } from '../core/html.js';
 import { LATEST, localTime } from '../core/local_time.js';
 import { members, pretty } from '../core/raw_json.js';
-import { elementsOf, kindWith, textOf } from '../core/schema_fields.js';
+import { elementsOf, kindWith } from '../core/schema_fields.js';
+import { textOf } from '../core/schema_text.js';
 import { Icon } from './icon.js';
 
 /** @typedef {import('../core/schema_fields.js').Field} Field */

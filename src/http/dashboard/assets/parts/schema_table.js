@@ -2,7 +2,7 @@
 // that each bound stands there as the server has it.
 import { html } from '../core/html.js';
 import { members } from '../core/raw_json.js';
-import { DEEPEST, keywords, textOf, words } from '../core/schema_fields.js';
+import { DEEPEST, keywords, textOf, words } from '../core/schema_text.js';
 
 /** @typedef {{name: string, type: string, required: boolean, notes: string[], text: string}} SchemaRow */
 
