@@ -3,7 +3,6 @@ import { html, signal, useEffect, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { useKeys } from '../core/keys.js';
 import { hold } from '../core/live.js';
-import { wholeLog } from '../core/log_source.js';
 import { copyText } from './copy_as.js';
 import { Icon } from './icon.js';
 import { LogReader } from './log_reader.js';
@@ -141,6 +140,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
     const download = async () => {
         setProblem(null);
         try {
+            const { wholeLog } = await import('../core/whole_log.js');
             const link = document.createElement('a');
             link.href = URL.createObjectURL(await wholeLog(id, filter));
             link.download = `taskwright-${id}.log`;
