@@ -52,6 +52,21 @@ test('with a token that may read only there is no button to stop or start', asyn
     assertClean(other, ASKED);
 });
 
+test('after a login only an address of ours is gone to', async t => {
+    const host = 'evil.example';
+    const evil = ['/%09/', '/%0A/', '/%0D/', '/%5C', '%5C%5C', '//', '/.//', '%09//', 'https://', 'javascript:location=%27//'].map(before => `${before}${host}/x`);
+    for (const next of evil) {
+        const page = await closed.browser.page(t, {});
+        await page.goto(`/login?next=${next}`);
+        await page.getByLabel('Token').fill(READ);
+        await page.keyboard.press('Enter');
+        await page.waitForURL(url => url.pathname !== '/login');
+        assert.equal(new URL(page.url()).origin, closed.daemon.url, next);
+        assertClean(page, /status of 40[14]/);
+        await page.close();
+    }
+});
+
 test('all of it by keyboard', async t => {
     const { daemon, browser } = open;
     const { number } = await daemon.start('sleep', { seconds: 3600 });
@@ -125,12 +140,12 @@ test('every view can be copied as a line for a shell', async t => {
     const page = await browser.page(t);
     /** @type {[string, string, RegExp, RegExp][]} */
     const views = [
-        ['/', '.tiles', /^curl .*\/v1\/stats/, /^taskwright ps$/],
-        ['/instances?status=failed&label=a:b', '.empty', /^curl .*\/v1\/instances\?status=failed&label=a(:|%3A)b'?$/, /^taskwright ps --status failed --label a:b$/],
-        [`/instances/${number}`, '.now', new RegExp(`^curl .*/v1/instances/${number}$`), new RegExp(`^taskwright status ${number}$`)],
-        [`/instances/${number}/logs`, '.logbox', new RegExp(`^curl .*/v1/instances/${number}/logs`), new RegExp(`^taskwright logs ${number} -f$`)],
-        ['/tasks/sleep', 'table.schema', /^curl .*\/v1\/definitions\/sleep$/, /^taskwright tasks sleep$/],
-        ['/tasks/sleep/start', 'form.start', /^curl .*--json '\{"task_id":"sleep","inputs":\{\}\}' .*\/v1\/instances$/, /^taskwright start sleep$/],
+        ['/', '.tiles', /^curl .*\/v1\/stats/, /^taskwright ps --url http:\S+$/],
+        ['/instances?status=failed&label=a:b', '.empty', /^curl .*\/v1\/instances\?status=failed&label=a(:|%3A)b'?$/, /^taskwright ps --status failed --label a:b --url http:\S+$/],
+        [`/instances/${number}`, '.now', new RegExp(`^curl .*/v1/instances/${number}$`), new RegExp(`^taskwright status ${number} --url http:\\S+$`)],
+        [`/instances/${number}/logs`, '.logbox', new RegExp(`^curl .*/v1/instances/${number}/logs`), new RegExp(`^taskwright logs ${number} -f --url http:\\S+$`)],
+        ['/tasks/sleep', 'table.schema', /^curl .*\/v1\/definitions\/sleep$/, /^taskwright tasks sleep --url http:\S+$/],
+        ['/tasks/sleep/start', 'form.start', /^curl .*--json '\{"task_id":"sleep","inputs":\{\}\}' .*\/v1\/instances$/, /^taskwright start sleep --url http:\S+$/],
     ];
     for (const [path, whole, curl, cli] of views) {
         await page.goto(path);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from './harness/browser.js';
+import { copied } from './harness/shell.js';
 import { assertClean, suite } from './harness/suite.js';
 
 const { daemon, browser } = await suite();
@@ -87,5 +88,28 @@ test('new ones wait while the reader has scrolled', async t => {
     await page.getByRole('button', { name: '1 new' }).click();
     await eventually(async () => (await shown(page))[0] === made.number, 'the new one on top');
     assert.ok(made.number > before);
+    assertClean(page);
+});
+
+test('the address is heeded, and what is not heeded is told', async t => {
+    const page = await browser.page(t);
+    await page.goto('/instances?label=toString');
+    await page.locator('.empty').waitFor();
+    const late = await daemon.run('sleep', { seconds: 0 });
+    await page.goto('/instances?label=toString');
+    await daemon.run('sleep', { seconds: 0 }, { labels: { toString: 'x' } });
+    await eventually(async () => (await shown(page)).length === 1, 'the one that has the label');
+    assert.ok(!(await shown(page)).includes(late.number));
+    await page.goto('/instances?limit=2&task=sleep&label=customer');
+    await eventually(async () => (await shown(page)).length === 2, 'two of them');
+    await page.getByText('This list does not heed task of the address').waitFor();
+    assert.match((await copied(page, 'curl')) ?? '', /label=customer&limit=2/);
+    assert.match((await copied(page, 'taskwright')) ?? '', / --label customer -n 2 /);
+    await page.goto('/instances?created_before=-1ms');
+    await page.locator('table.instances').waitFor();
+    assert.equal(await copied(page, 'taskwright'), null, 'ps has no such flag');
+    await page.goto('/system');
+    await page.getByRole('link', { name: 'contract' }).waitFor();
+    assert.match((await copied(page, 'taskwright')) ?? '', /^taskwright api GET \/v1\/system /);
     assertClean(page);
 });

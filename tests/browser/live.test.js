@@ -160,3 +160,17 @@ test('a hidden tab has no stream, and is up to date when it is seen again', asyn
     await eventually(() => page.locator('.connection.live').count(), 'live again');
     assertClean(page);
 });
+
+test('a page whose script could not be fetched comes when the daemon is back', async t => {
+    const page = await browser.page(t, {});
+    await page.goto('/instances');
+    await page.locator('.connection.live').waitFor();
+    await daemon.kill();
+    await page.getByText('The daemon does not answer.').waitFor();
+    await page.keyboard.press('g');
+    await page.keyboard.press('t');
+    await page.getByRole('alert').getByText('This could not be fetched.').waitFor();
+    await daemon.restart();
+    await page.locator('table.tasks').waitFor();
+    assertClean(page, AWAY);
+});

@@ -188,3 +188,123 @@ test('colours are classes, and times, wrapping and raw text can be had', async t
     assert.ok(text.endsWith(`line ${LINES} of many\n`));
     assertClean(page);
 });
+
+/** What Chromium says of requests that a dead daemon did not answer. */
+const AWAY = /net::ERR_|Failed to load resource/;
+/** Where the lines are. @param {import('playwright-core').Page} page */
+const boxOf = page => page.getByRole('region', { name: 'Lines of the log' });
+/** That no part was asked for that cannot be. @param {import('./harness/browser.js').WatchedPage} page */
+const asksWell = page => assert.deepEqual(page.requested.filter(url => /limit=(-|0)/.test(url)), []);
+
+test('from far above, f shows the end of a log', async t => {
+    const page = await browser.page(t);
+    await page.goto(`/instances/${long}/logs`);
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    await eventually(async () => {
+        await boxOf(page).evaluate(box => box.scrollTo(0, 0));
+        return ((await numbers(page)).at(-1) ?? 0) < ALL;
+    }, 'the end is dropped');
+    await page.keyboard.press('f');
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    await page.locator('.logstate', { hasText: 'Complete' }).waitFor();
+    assert.ok(whole(await numbers(page)));
+    assert.equal(await page.getByRole('alert').count(), 0);
+    asksWell(page);
+    assertClean(page);
+});
+
+test('from a line of a growing log, f follows it', async t => {
+    const page = await browser.page(t);
+    const { number } = await daemon.start('grows');
+    await eventually(async () => (await daemon.call('GET', `/v1/instances/${number}/logs?tail=1`)).lines[0]?.seq > 5000, 'many lines');
+    await page.goto(`/instances/${number}/logs#L100`);
+    await page.locator('.ln.marked').waitFor();
+    await boxOf(page).hover();
+    await page.mouse.wheel(0, 400);
+    await page.keyboard.press('f');
+    await page.getByText('Following').waitFor();
+    await page.getByText('tick 9', { exact: true }).waitFor();
+    assert.ok(whole(await numbers(page)));
+    await daemon.call('DELETE', `/v1/instances/${number}?force`);
+    await page.getByText('Complete').waitFor();
+    asksWell(page);
+    assertClean(page);
+});
+
+test('what was found is scrolled back to as far as the server finds it, and then it says so', async t => {
+    const page = await browser.page(t);
+    await page.goto(`/instances/${long}/logs?grep=of+many`);
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    const note = page.getByText('Only the last 10,000 lines that match are shown.');
+    await eventually(async () => {
+        await boxOf(page).evaluate(box => box.scrollTo(0, 0));
+        return note.isVisible();
+    }, 'the note');
+    const all = await numbers(page);
+    assert.equal(all[0], ALL - 9_999);
+    assert.ok(whole(all));
+    // And down again, to the end.
+    for (let last = all.at(-1) ?? 0; last < ALL; last = (await numbers(page)).at(-1) ?? 0) {
+        await boxOf(page).evaluate(box => box.scrollTo(0, box.scrollHeight));
+        await eventually(async () => ((await numbers(page)).at(-1) ?? 0) > last, `lines after ${last}`);
+        assert.ok(whole(await numbers(page)));
+    }
+    assertClean(page);
+});
+
+test('a line that is not there is told, and the end shown', async t => {
+    const page = await browser.page(t);
+    await page.goto(`/instances/${long}/logs#L999999`);
+    await page.getByText('There is no line 999,999. This is the end.').waitFor();
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    await page.getByLabel('Go to line').fill('5');
+    await page.keyboard.press('Enter');
+    await page.locator('.ln[data-n="5"].marked').waitFor();
+    assert.equal(await page.getByText('There is no line').count(), 0);
+    await page.getByLabel('Go to line').fill('100003');
+    await page.keyboard.press('Enter');
+    await page.getByText('There is no line 100,003. This is the end.').waitFor();
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    asksWell(page);
+    assertClean(page);
+});
+
+test('what a part was refused for is told until a part is read', async t => {
+    const page = await browser.page(t);
+    await page.goto(`/instances/${long}/logs`);
+    await page.getByText(`line ${LINES} of many`).waitFor();
+    await page.route('**/logs?*grep=*', route => route.fulfill({ status: 400, json: { type: 'about:blank', title: 'Refused', status: 400, detail: 'not so' } }));
+    const search = page.getByRole('searchbox', { name: 'Search the log' });
+    await page.keyboard.press('/');
+    await page.keyboard.type('line 4242');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').getByText('not so').waitFor();
+    await page.getByText('Not read').waitFor();
+    await page.unroute('**/logs?*grep=*');
+    await search.press('Enter');
+    await page.getByText('line 42424 of many').waitFor();
+    assert.equal(await page.getByRole('alert').count(), 0);
+    assertClean(page, /status of 400/);
+});
+
+test('what was asked for while the daemon is away comes when it is back', async t => {
+    const [lines, found] = [await browser.page(t), await browser.page(t)];
+    for (const page of [lines, found]) {
+        await page.goto(`/instances/${long}/logs`);
+        await page.getByText(`line ${LINES} of many`).waitFor();
+    }
+    await daemon.kill();
+    await lines.getByLabel('Go to line').fill('7');
+    await lines.keyboard.press('Enter');
+    await found.getByLabel('Search the log').fill('line 4242');
+    await found.keyboard.press('Enter');
+    for (const page of [lines, found]) {
+        await page.getByText('The daemon does not answer.').waitFor();
+        assert.equal(await page.locator('.logempty').count(), 0);
+        assert.equal(await page.locator('.ln').count(), 0);
+    }
+    await daemon.restart();
+    await lines.locator('.ln[data-n="7"].marked').waitFor();
+    await found.getByText('line 42424 of many').waitFor();
+    for (const page of [lines, found]) assertClean(page, AWAY);
+});

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { REPOSITORY } from './harness/daemon.js';
+import { run } from './harness/shell.js';
 import { assertClean, suite } from './harness/suite.js';
 
 const { daemon, browser } = await suite();
@@ -25,6 +26,23 @@ test('an empty store shows how to begin', async t => {
     await page.getByText('Nothing has run here yet').waitFor();
     await page.getByRole('link', { name: /^Start / }).first().waitFor();
     assertClean(page);
+});
+
+test('the first line to try is answered, also where a token is asked for', async t => {
+    const token = `tw_${'q'.repeat(43)}`;
+    const closed = await suite({ tokens: { [token]: 'run' } });
+    const page = await closed.browser.page(t);
+    await page.goto('/login');
+    await page.getByLabel('Token').fill(token);
+    await page.keyboard.press('Enter');
+    await page.getByText('Nothing has run here yet').waitFor();
+    const lines = await page.locator('.quick code').allTextContents();
+    assert.equal(lines.length, 2);
+    for (const line of lines) await run(line, { TASKWRIGHT_TOKEN: token });
+    closed.daemon.token = token;
+    const { instances } = await closed.daemon.call('GET', '/v1/instances');
+    assert.equal(instances.length, 2);
+    assertClean(page, /status of 401/);
 });
 
 /** Each page: its path, and what is there once it is whole. @type {[string, string][]} */

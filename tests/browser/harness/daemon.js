@@ -31,6 +31,11 @@ description = "Prints a line every tenth of a second until it is stopped"
 command = ["sh", "-c", 'i=0; while :; do i=$((i+1)); echo "tick $i"; sleep 0.1; done']
 
 [[tasks]]
+name = "grows"
+description = "Prints 6,000 lines, and goes on as \`ticks\` does"
+command = ["sh", "-c", 'seq 6000; i=0; while :; do i=$((i+1)); echo "tick $i"; sleep 0.1; done']
+
+[[tasks]]
 name = "stubborn"
 description = "Does not end when it is asked to"
 command = ["sh", "-c", 'trap "echo no" TERM; echo ready; while :; do sleep 0.1; done']

@@ -4,7 +4,7 @@ import { url } from './core/base.js';
 import { bind, startKeys } from './core/keys.js';
 import { later } from './core/later.js';
 import { startLive, subscribe } from './core/live.js';
-import { loadSystem } from './core/me.js';
+import { loadSystem, system } from './core/me.js';
 import { navigate, route, startRouter } from './core/router.js';
 import { Banner, ConnectionState, isStale } from './parts/banner.js';
 import { CopyAs } from './parts/copy_as.js';
@@ -70,10 +70,15 @@ startRouter(PAGES);
 startKeys();
 if (route.peek().path !== '/login') {
     // What refuses us is told by the page itself.
-    let asked = 0;
-    const load = () => ((asked = Date.now()), void loadSystem().catch(() => {}));
+    const load = () => void loadSystem().catch(() => {});
     load();
-    subscribe((news) => news.at >= asked && load());
+    // The feed begins with what is not known before it, but a daemon becomes another one only later.
+    let begun = false;
+    subscribe((news) => {
+        if (!news.resync) return;
+        if (begun || !system.peek()) load();
+        begun = true;
+    });
     startLive();
 }
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById('app')));

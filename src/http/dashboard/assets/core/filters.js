@@ -24,14 +24,17 @@ export function writeFilters(filters) {
     return query;
 }
 
-/** The same list in a terminal. @param {Filters} filters @returns {string[]} */
-export function psWords(filters) {
+/** The same list in a terminal; undefined where the program has no word for it. @param {Filters} filters
+ * @param {string} [limit] @returns {string[] | undefined} */
+export function psWords(filters, limit) {
+    if (filters.created_before) return undefined;
     const words = ['ps'];
     if (filters.status.length) words.push('--status', filters.status.join(','));
     else words.push('-a');
     if (filters.task_id) words.push('--task', filters.task_id);
     for (const label of filters.label) words.push('--label', label);
     if (filters.created_after) words.push('--since', filters.created_after.replace(/^-/, ''));
+    if (limit) words.push('-n', limit);
     return words;
 }
 
@@ -53,7 +56,7 @@ export function matches(filters, one) {
     if (filters.created_before && created >= moment(filters.created_before)) return false;
     return filters.label.every((label) => {
         const colon = label.indexOf(':');
-        if (colon < 0) return label in one.labels;
+        if (colon < 0) return Object.hasOwn(one.labels, label);
         return one.labels[label.slice(0, colon)] === label.slice(colon + 1);
     });
 }

@@ -7,7 +7,7 @@ import { subscribe } from './live.js';
 /** @typedef {{rows: Summary[] | null, waiting: number, more: boolean, busy: boolean, error: unknown,
  *  showWaiting: () => void, loadMore: () => void, reload: () => void}} InstanceList */
 
-const LONGEST_PAGE = 500;
+export const LONGEST_PAGE = 500;
 const APART = 1000; // ms between two reads that nobody asked for
 
 /** `most` rows are shown; with `cut` there are older ones that were shown before, so that `cursor` is not where they end.

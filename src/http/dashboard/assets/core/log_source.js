@@ -42,17 +42,3 @@ export async function followLog(id, filter, from, take, abort) {
         take(lines.filter(line => line !== '').map(line => JSON.parse(line)));
     }
 }
-
-const PAGE = 10_000; // lines: the most that the server gives at once
-
-/** The whole log as text, a page at a time. @param {string} id @param {Filter} filter @returns {Promise<Blob>} */
-export async function wholeLog(id, filter) {
-    /** @type {string[]} */
-    const parts = [];
-    for (let from = 1; ; ) {
-        const { lines, next } = await readLog(id, filter, { from, limit: PAGE });
-        if (lines.length) parts.push(lines.map(line => line.text).join('\n') + '\n');
-        if (next === null || !lines.length) return new Blob(parts, { type: 'text/plain;charset=utf-8' });
-        from = next;
-    }
-}

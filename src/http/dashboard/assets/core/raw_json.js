@@ -65,6 +65,27 @@ export function member(text, name) {
     return members(text).find(([key]) => key === name)?.[1] ?? null;
 }
 
+/** The first name that an object in a JSON text has twice, or undefined. @param {string} text @returns {string | undefined} */
+function doubled(text) {
+    const seen = new Set();
+    for (const [name, value] of members(text)) {
+        const within = seen.has(name) ? name : doubled(value);
+        if (within !== undefined) return within;
+        seen.add(name);
+    }
+}
+
+/** Why the server cannot read a text as JSON, or null. @param {string} text */
+export function faultOf(text) {
+    try {
+        JSON.parse(text);
+    } catch (error) {
+        return `No JSON: ${/** @type {Error} */ (error).message}`;
+    }
+    const name = doubled(text);
+    return name === undefined ? null : `No JSON: the name ${JSON.stringify(name)} is there twice`;
+}
+
 /** A piece of JSON text and what it is, to be coloured.
  * @typedef {{kind: 'key' | 'string' | 'number' | 'word' | 'mark', text: string}} Token */
 

@@ -1,6 +1,8 @@
 // What a JSON Schema asks for, as fields of a form, and the JSON that their texts make. All of it works on text: a
 // value that nobody edited goes back as it came, byte for byte, and no number is ever parsed.
-import { members } from './raw_json.js';
+import { instant, ZONE } from './local_time.js';
+import { faultOf, members } from './raw_json.js';
+import { DEEPEST, keywords, textOf, words } from './schema_text.js';
 
 /** @typedef {'string' | 'number' | 'integer' | 'boolean' | 'choice' | 'time' | 'list' | 'object' | 'json'} Kind */
 
@@ -20,8 +22,6 @@ import { members } from './raw_json.js';
 /** What was typed: the text of a field, or of each element of a list with its JSON where it was not edited.
  * @typedef {Map<string, string | Element[]>} Edits @typedef {{text: string, json: string | null}} Element */
 
-const DEEPEST = 8;
-
 /** @param {string} name */
 const escaped = name => name.replaceAll('~', '~0').replaceAll('/', '~1');
 
@@ -32,42 +32,6 @@ export function rootOf(schema) {
     if (root.kind !== 'object') root.kind = 'json';
     return root;
 }
-
-/** The keywords of a schema, as JSON text, with its reference and its only alternative but null put in its place.
- * @param {string} root @param {string} text @param {number} depth @returns {Map<string, string>} */
-function keywords(root, text, depth) {
-    const own = new Map(members(text));
-    const reference = own.get('$ref');
-    const alternatives = members(own.get('anyOf') ?? own.get('oneOf') ?? '')
-        .map(([, one]) => one)
-        .filter(one => new Map(members(one)).get('type') !== '"null"');
-    const all = members(own.get('allOf') ?? '');
-    let inner = null;
-    if (depth < DEEPEST) {
-        if (reference) inner = resolve(root, JSON.parse(reference));
-        else if (alternatives.length === 1) inner = alternatives[0];
-        else if (all.length === 1) inner = all[0][1];
-    }
-    if (inner === null) return own;
-    for (const name of ['$ref', 'anyOf', 'oneOf', 'allOf']) own.delete(name);
-    return new Map([...keywords(root, inner, depth + 1), ...own]);
-}
-
-/** @param {string} root @param {string} reference @returns {string | null} */
-function resolve(root, reference) {
-    if (!reference.startsWith('#')) return null;
-    /** @type {string | null} */
-    let text = root;
-    for (const part of reference.slice(1).split('/').slice(1)) {
-        const name = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
-        text = members(text).find(([key]) => key === name)?.[1] ?? null;
-        if (text === null) return null;
-    }
-    return text;
-}
-
-/** @param {string | undefined} json @returns {string} */
-const words = json => (json?.startsWith('"') ? JSON.parse(json) : '');
 
 /** @param {string} root @param {string} text @param {string} pointer @param {string} name @param {boolean} required
  * @param {number} depth @returns {Field} */
@@ -145,12 +109,9 @@ function hintsOf(schema) {
     for (const [name, text] of others) if (schema.has(name)) out.push(text.replace('%', schema.get(name) ?? ''));
     if (schema.has('pattern')) out.push(`matches ${words(schema.get('pattern'))}`);
     const format = words(schema.get('format'));
-    if (format && typeOf(schema) === 'string' && format !== 'date-time') out.push(format);
+    if (format && typeOf(schema) === 'string') out.push(format === 'date-time' ? ZONE : format);
     return out;
 }
-
-/** JSON as it is typed: a string without its quotes. @param {string} json */
-export const textOf = json => (json.startsWith('"') ? JSON.parse(json) : json);
 
 /** What a value is. @param {string} json */
 function kindOfValue(json) {
@@ -170,7 +131,7 @@ export function kindWith(field, json) {
         case 'integer':
             return value === 'number' ? 'integer' : 'json';
         case 'time':
-            return value === 'string' && !Number.isNaN(Date.parse(textOf(json))) ? 'time' : 'json';
+            return value === 'string' && instant(textOf(json)) ? 'time' : 'json';
         case 'choice':
             return field.choices.some(one => one.json === json) ? 'choice' : 'json';
         case 'list':
@@ -198,15 +159,11 @@ function parse(field, kind, text) {
             return NUMBER.test(trimmed) ? { json: trimmed } : { json: null, wrong: `${JSON.stringify(trimmed)} is no number` };
         }
         case 'time':
-            return { json: text ? JSON.stringify(new Date(text).toISOString()) : null };
+            if (!text) return { json: null };
+            return instant(text) ? { json: JSON.stringify(instant(text)) } : { json: null, wrong: `${text} is no time of the years up to 9999` };
         case 'json':
             if (!text.trim()) return { json: null };
-            try {
-                JSON.parse(text);
-                return { json: text.trim() };
-            } catch (error) {
-                return { json: null, wrong: `No JSON: ${/** @type {Error} */ (error).message}` };
-            }
+            return faultOf(text) === null ? { json: text.trim() } : { json: null, wrong: faultOf(text) ?? '' };
         default:
             return { json: text || null };
     }

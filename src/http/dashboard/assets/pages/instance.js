@@ -33,7 +33,7 @@ function Now({ of }) {
     return html`<section class="card now" aria-label="Progress">
         <div class="bar">
             <${InstanceStatus} of=${of} />
-            ${(of.progress > 0 || !done) && html`<progress max="1" value=${of.progress || (of.status === 'running' ? undefined : 0)} aria-label="Progress"></progress>
+            ${(of.progress > 0 || of.status === 'running') && html`<progress max="1" value=${of.progress || undefined} aria-label="Progress"></progress>
                 <span class="num percent">${of.progress > 0 && percent(of.progress)}</span>`}
         </div>
         ${of.message && html`<p class="message">${of.message}</p>`}

@@ -5,8 +5,19 @@ import { send } from '../core/api.js';
 import { Heading } from '../parts/heading.js';
 import { ProblemNote } from '../parts/problem.js';
 
-/** Only a path of ours: the parameter comes from the address, which anybody may have written. @param {string | null} next */
-const safe = (next) => (next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/');
+/** Only an address of ours: the parameter comes from the address, which anybody may have written. It is read as the
+ * browser reads it, which leaves out tabs and takes backslashes for slashes. @param {string | null} next */
+function safe(next) {
+    let path = '/';
+    try {
+        const to = new URL(next ?? '/', location.origin);
+        if (to.origin === location.origin && !to.pathname.startsWith('/login')) path = to.pathname + to.search + to.hash;
+    } catch {
+        // No address at all.
+    }
+    // The origin in front: a path may begin with two slashes.
+    return location.origin + url(path);
+}
 
 /** @param {PageProps} props */
 export default function Login({ query }) {
@@ -19,7 +30,7 @@ export default function Login({ query }) {
         setBusy(true);
         try {
             await send('POST', '/login', JSON.stringify({ token: box.current?.value.trim() }));
-            location.assign(url(safe(query.get('next'))));
+            location.assign(safe(query.get('next')));
         } catch (error) {
             setError(error);
             setBusy(false);

@@ -8,7 +8,7 @@ import { useResource } from '../core/resource.js';
 import { navigate } from '../core/router.js';
 import { Ago, duration } from '../core/time.js';
 import { Bars } from '../parts/bars.js';
-import { Line, useCopyAs } from '../parts/copy_as.js';
+import { cliLine, curlLine, Line, useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
 import { Icon } from '../parts/icon.js';
 import { InstanceTable } from '../parts/instance_table.js';
@@ -27,12 +27,12 @@ function QuickStart() {
     const task = tasks.includes('sleep') ? 'sleep' : tasks[0];
     if (!task) return html`<section class="card quick"><h2>No task is defined yet</h2><p>Add a <code>[[tasks]]</code> block to the configuration, or compile a handler in.</p></section>`;
     const body = task === 'sleep' ? '{"seconds":3}' : '{}';
-    const where = `${location.host}${url(`/v1/definitions/${encodeURIComponent(task)}/instances?wait=10`)}`;
+    const path = `/v1/definitions/${encodeURIComponent(task)}/instances?wait=10`;
     return html`<section class="card quick">
         <h2>Nothing has run here yet</h2>
         <p>Start a task from a terminal, or here; it appears on this page as it happens.</p>
-        <${Line} text=${`curl --json '${body}' '${where}'`} label="the curl line" />
-        <${Line} text=${`taskwright run ${task === 'sleep' ? 'sleep seconds=3' : task}`} label="the taskwright line" />
+        <${Line} text=${curlLine({ path, method: 'POST', body })} label="the curl line" />
+        <${Line} text=${cliLine(['run', task, ...(task === 'sleep' ? ['seconds=3'] : [])])} label="the taskwright line" />
         <p class="actions">
             ${can('run') && html`<a class="button primary" href=${url(`/tasks/${encodeURIComponent(task)}/start`)}><${Icon} name="play" />Start ${task}</a>`}
             <a class="button" href=${url('/tasks')}>All tasks</a>

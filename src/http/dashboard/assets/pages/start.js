@@ -3,10 +3,11 @@ import { html, useEffect, useMemo, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { get, Refused, send } from '../core/api.js';
 import { can } from '../core/me.js';
-import { member, members, pretty } from '../core/raw_json.js';
+import { faultOf, member, pretty } from '../core/raw_json.js';
+import { inputWords, optionWords, startWords } from '../core/program_words.js';
 import { useResource } from '../core/resource.js';
 import { navigate } from '../core/router.js';
-import { compose, placeFaults, rootOf, textOf } from '../core/schema_fields.js';
+import { compose, placeFaults, rootOf } from '../core/schema_fields.js';
 import { useCopyAs } from '../parts/copy_as.js';
 import { Heading } from '../parts/heading.js';
 import { Icon } from '../parts/icon.js';
@@ -63,21 +64,31 @@ function StartForm({ task, schema, before }) {
     const [busy, setBusy] = useState(false);
     const form = useRef(/** @type {HTMLFormElement | null} */ (null));
     const key = useRef({ body: '', key: '' });
-    const refusals = useRef(0);
+    const refused = useRef(false);
 
     const composed = useMemo(() => compose(root, given, edits, defaults), [root, given, edits, defaults]);
     const untouched = json !== null && json === pretty(given ?? composed.json);
     const inputs = json === null ? composed.json : untouched ? (given ?? composed.json) : json.trim();
+    const fault = useMemo(() => faultOf(inputs), [inputs]);
     // A done instance is retried, which keeps what it was given beside its inputs and tells where the new one is from.
     const retries = before !== null && before.instance.finished_at !== null;
     const changed = optionMembers(options, retries ? asBefore : NO_OPTIONS);
     const body = bodyOf([...(retries ? [] : [/** @type {[string, string]} */ (['task_id', JSON.stringify(task)])]), ['inputs', inputs || 'null'], ...changed]);
     const path = retries ? `/v1/instances/${before.instance.id}/retry` : '/v1/instances';
-    useCopyAs({ path, method: 'POST', body, cli: retries ? ['retry', String(before.instance.number), ...pairs(inputs, '--set')] : ['start', task, ...pairs(inputs)] });
+    useCopyAs({ path, method: 'POST', body, cli: cliOf() });
+
+    /** The same for the program, which changes no options of a retry. */
+    function cliOf() {
+        if (fault !== null || (json === null && composed.faults.length)) return undefined;
+        if (!retries) return ['start', task, ...startWords(inputs, schema), ...optionWords(changed)];
+        const words = inputWords({ json: inputs, before: before?.inputs, schema, flag: '--set' });
+        return words && !changed.length ? ['retry', String(before?.instance.number), ...words] : undefined;
+    }
 
     // The first field that is wrong takes the focus, once it is there.
     useEffect(() => {
-        if (refusals.current === 0) return;
+        if (!refused.current) return;
+        refused.current = false;
         const first = form.current?.querySelector('[aria-invalid=true]');
         if (first instanceof HTMLElement) first.focus();
         else form.current?.querySelector('[role=alert]')?.scrollIntoView({ block: 'nearest' });
@@ -85,7 +96,7 @@ function StartForm({ task, schema, before }) {
 
     /** @param {Fault[]} found @param {unknown} error */
     const refuse = (found, error) => {
-        refusals.current += 1;
+        refused.current = true;
         /** @type {Map<string, string[]>} */
         const ofOptions = new Map();
         const ofInputs = [];
@@ -104,13 +115,7 @@ function StartForm({ task, schema, before }) {
         if (busy) return;
         setChecked('');
         if (json === null && composed.faults.length) return refuse(composed.faults, null);
-        if (json !== null) {
-            try {
-                JSON.parse(json);
-            } catch (error) {
-                return refuse([{ pointer: '', detail: `No JSON: ${/** @type {Error} */ (error).message}` }], null);
-            }
-        }
+        if (fault !== null) return refuse([{ pointer: '', detail: fault }], null);
         // The same once more is the same start: also a second press, or one after a lost answer.
         if (key.current.body !== body) key.current = { body, key: crypto.getRandomValues(new Uint32Array(4)).join('-') };
         setBusy(true);
@@ -119,7 +124,7 @@ function StartForm({ task, schema, before }) {
                 const whole = bodyOf([['task_id', JSON.stringify(task)], ['inputs', inputs || 'null'], ...changed]);
                 await send('POST', '/v1/instances?dry_run', whole);
                 refuse([], null);
-                refusals.current = 0;
+                refused.current = false;
                 setChecked('It would be accepted.');
             } else {
                 const answer = await send('POST', path, body, { 'Idempotency-Key': key.current.key });
@@ -140,12 +145,8 @@ function StartForm({ task, schema, before }) {
             setJson(pretty(composed.json));
             setGiven(composed.json);
         } else if (way === 'form' && json !== null) {
-            try {
-                if (members(json).length === 0 && Object.keys(JSON.parse(json)).length) throw new Error('the inputs must be an object');
-                if (!json.trim().startsWith('{')) throw new Error('the inputs must be an object');
-            } catch (error) {
-                return refuse([{ pointer: '', detail: `No form can show this: ${/** @type {Error} */ (error).message}` }], null);
-            }
+            const wrong = fault ?? (inputs.startsWith('{') ? null : 'The inputs must be an object');
+            if (wrong !== null) return refuse([{ pointer: '', detail: wrong }], null);
             // What was not changed as JSON stays as it was; defaults have been written out.
             setGiven(inputs);
             setEdits(new Map());
@@ -153,8 +154,8 @@ function StartForm({ task, schema, before }) {
             setJson(null);
         }
     };
-    /** @param {string} pointer @param {string | import('../core/schema_fields.js').Element[] | undefined} typed */
-    const edit = (pointer, typed) => {
+    /** @type {import('../parts/schema_form.js').Form['edit']} */
+    const edit = (pointer, typed, before = []) => {
         setChecked('');
         setEdits(was => {
             const next = new Map(was);
@@ -162,7 +163,13 @@ function StartForm({ task, schema, before }) {
             else next.set(pointer, typed);
             return next;
         });
-        if (faults.has(pointer)) setFaults(was => new Map([...was].filter(([at]) => at !== pointer)));
+        // An element keeps what is wrong with it while it is the same one, at whatever index.
+        const moved = new Map(before.map((one, at) => [`${pointer}/${at}`, Array.isArray(typed) ? typed.indexOf(one) : -1]));
+        if (faults.size) setFaults(was => new Map([...was].flatMap(([at, said]) => {
+            const to = moved.get(at);
+            if (at === pointer || to === -1) return [];
+            return [[to === undefined ? at : `${pointer}/${to}`, said]];
+        })));
     };
     /** @param {SubmitEvent} event */
     const submitted = event => {
@@ -188,7 +195,7 @@ function StartForm({ task, schema, before }) {
                     aria-describedby=${atAll ? 'inputs-faults' : undefined} onInput=${(/** @type {any} */ event) => (setChecked(''), setJson(event.target.value))}></textarea>
                 <${Faults} id="inputs" faults=${atAll} />
             </div>`}
-        <${StartOptions} options=${options} faults=${optionFaults} edit=${(/** @type {any} */ next) => (setChecked(''), setOptions(next))} />
+        <${StartOptions} options=${options} before=${retries ? { ...asBefore, labels: '' } : NO_OPTIONS} faults=${optionFaults} edit=${(/** @type {any} */ next) => (setChecked(''), setOptions(next))} />
         <${ProblemNote} error=${problem} />
         <div class="actions">
             <button class="primary" disabled=${busy}><${Icon} name="play" />Start</button>
@@ -200,13 +207,3 @@ function StartForm({ task, schema, before }) {
 
 /** @param {[string, string][]} parts names and JSON */
 const bodyOf = parts => `{${parts.map(([name, json]) => `${JSON.stringify(name)}:${json}`).join(',')}}`;
-
-/** Inputs as arguments of the program. @param {string} inputs @param {string} [flag] before each */
-function pairs(inputs, flag) {
-    try {
-        JSON.parse(inputs);
-    } catch {
-        return [];
-    }
-    return members(inputs).flatMap(([name, json]) => [...(flag ? [flag] : []), /^[{[]/.test(json) ? `${name}:=${json}` : `${name}=${textOf(json)}`]);
-}

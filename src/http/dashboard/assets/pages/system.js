@@ -1,5 +1,5 @@
 // The daemon itself: what it is, where it writes, how it is set.
-import { html } from '../core/html.js';
+import { html, useEffect, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { send } from '../core/api.js';
 import { useResource } from '../core/resource.js';
@@ -29,7 +29,9 @@ async function logOut() {
 
 export default function System() {
     const { answer, error, reload } = useResource('/v1/system', (news) => [...news.changed.values()].some((one) => one.finished_at));
-    useCopyAs({ path: '/v1/system', cli: ['config', 'show', '--origin'] });
+    useCopyAs({ path: '/v1/system', cli: ['api', 'GET', '/v1/system'] });
+    const [contract, setContract] = useState(false);
+    useEffect(() => void fetch(url('/docs'), { method: 'HEAD' }).then((answer) => setContract(answer.ok), () => {}), []);
     /** @type {SystemInfo | undefined} */
     const info = answer?.json;
     return html`<header class="pagehead"><${Heading} title="System" /></header>
@@ -56,7 +58,7 @@ export default function System() {
                     ['Token', info.you.name ?? 'none needed'],
                     ['May', info.you.scopes.join(', ')],
                     ...(info.you.name ? [['', html`<button type="button" onClick=${logOut}>Log out</button>`]] : []),
-                    ['Documents', html`<a href=${url('/docs')}>API</a> · <a href=${url('/openapi.yaml')}>openapi.yaml</a> · <a href=${url('/metrics')}>metrics</a> · <a href=${url('/readyz?verbose')}>readiness</a>`],
+                    ['Documents', html`${contract && html`<a href=${url('/docs')}>contract</a> · `}<a href=${url('/openapi.yaml')}>openapi.yaml</a> · <a href=${url('/metrics')}>metrics</a> · <a href=${url('/readyz?verbose')}>readiness</a>`],
                 ]} />
             </div>
             ${info.settings.length > 0 &&

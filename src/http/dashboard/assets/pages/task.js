@@ -4,6 +4,8 @@ import { url } from '../core/base.js';
 import { useInstances } from '../core/instances.js';
 import { useKeys } from '../core/keys.js';
 import { can } from '../core/me.js';
+import { startWords } from '../core/program_words.js';
+import { member } from '../core/raw_json.js';
 import { useResource } from '../core/resource.js';
 import { navigate } from '../core/router.js';
 import { duration } from '../core/time.js';
@@ -14,11 +16,8 @@ import { Icon } from '../parts/icon.js';
 import { InstanceTable } from '../parts/instance_table.js';
 import { ProblemNote } from '../parts/problem.js';
 import { RunStrip } from '../parts/run_strip.js';
-import { exampleInputs, SchemaTable } from '../parts/schema_table.js';
+import { exampleOf, SchemaTable } from '../parts/schema_table.js';
 import { failureRate } from './tasks.js';
-
-/** @param {Record<string, unknown>} inputs the arguments that say them to the program */
-const pairs = (inputs) => Object.entries(inputs).map(([key, value]) => (typeof value === 'object' ? `${key}:=${JSON.stringify(value)}` : `${key}=${value}`));
 
 /** @param {{task: Definition}} props */
 function Limits({ task }) {
@@ -35,18 +34,17 @@ function Limits({ task }) {
     return html`<section class="card"><h2>Limits</h2><dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>`;
 }
 
-/** @param {{task: Definition}} props */
-function Snippets({ task }) {
-    const inputs = exampleInputs(task.input_schema);
+/** @param {{task: Definition, schema: string | null}} props */
+function Snippets({ task, schema }) {
+    const body = exampleOf(schema ?? '');
     const path = `/v1/definitions/${encodeURIComponent(task.id)}/instances`;
-    const body = JSON.stringify(inputs);
     return html`<section class="card"><h2>Start it from elsewhere</h2>
         <h3>Start, and wait up to a minute for the end</h3>
         <${Line} text=${curlLine({ path: `${path}?wait=60`, method: 'POST', body })} label="the curl line that waits" />
         <h3>Start, and keep the id</h3>
         <${Line} text=${`id=$(${curlLine({ path, method: 'POST', body, accept: 'text/plain' })})`} label="the curl line for the id" />
         <h3>Start and follow in a terminal</h3>
-        <${Line} text=${cliLine(['run', task.id, ...pairs(inputs)])} label="the taskwright line" />
+        <${Line} text=${cliLine(['run', task.id, ...startWords(body, schema)])} label="the taskwright line" />
     </section>`;
 }
 
@@ -83,6 +81,7 @@ export default function Task({ params }) {
     const { answer, error, reload } = useResource(`/v1/definitions/${id}`);
     /** @type {Definition | undefined} */
     const task = answer?.json;
+    const schema = (/** @type {string} */ name) => answer && member(answer.text, name);
     const start = `/tasks/${id}/start`;
     useCopyAs({ path: `/v1/definitions/${id}`, cli: ['tasks', params.id] });
     useKeys([{ keys: 'n', does: 'Start this task', run: () => can('run') && navigate(start) }], [start]);
@@ -94,7 +93,7 @@ export default function Task({ params }) {
         ${task &&
         html`${task.description && html`<p class="lead">${task.description}</p>`}
             <${Runs} task=${task} />
-            <section class="card flush"><h2>Inputs</h2><${SchemaTable} schema=${task.input_schema} caption="Inputs" /></section>
-            <div class="columns"><${Snippets} task=${task} /><${Limits} task=${task} /></div>
-            ${task.output_schema?.properties && html`<section class="card flush"><h2>Output</h2><${SchemaTable} schema=${task.output_schema} caption="Output" /></section>`}`}`;
+            <section class="card flush"><h2>Inputs</h2><${SchemaTable} schema=${schema('input_schema')} caption="Inputs" /></section>
+            <div class="columns"><${Snippets} task=${task} schema=${schema('input_schema')} /><${Limits} task=${task} /></div>
+            ${task.output_schema?.properties && html`<section class="card flush"><h2>Output</h2><${SchemaTable} schema=${schema('output_schema')} caption="Output" /></section>`}`}`;
 }

@@ -1,5 +1,5 @@
 // What can be done with the selected instances, or with all that match.
-import { html, useState } from '../core/html.js';
+import { html, useRef, useState } from '../core/html.js';
 import { actOn, actOnAll } from '../core/many.js';
 import { useKeys } from '../core/keys.js';
 import { confirm, ConfirmDialog } from './confirm.js';
@@ -22,10 +22,15 @@ const count = (/** @type {number} */ n) => `${n.toLocaleString()} ${n === 1 ? 'i
 export function BulkBar({ rows, ids, clear, query, all, setAll, more }) {
     const [running, setRunning] = useState(/** @type {Action | null} */ (null));
     const [outcome, setOutcome] = useState(/** @type {(Outcome & {action: Action}) | null} */ (null));
+    const close = useRef(/** @type {HTMLElement | null} */ (null));
     const selected = rows.filter((one) => ids.has(one.id));
     const live = selected.filter((one) => LIVE.includes(one.status));
     const done = selected.filter((one) => !LIVE.includes(one.status));
-    const able = { stop: all || live.length > 0, force: all || live.length > 0, retry: all || done.length > 0 };
+    // All that match are of the statuses that are asked for.
+    const asked = all && new URLSearchParams(query).get('status')?.split(',');
+    const some = (/** @type {boolean} */ lives, /** @type {Summary[]} */ chosen) =>
+        all ? !asked || asked.some((status) => LIVE.includes(status) === lives) : chosen.length > 0;
+    const able = { stop: some(true, live), force: some(true, live), retry: some(false, done) };
 
     const act = async (/** @type {Action} */ action) => {
         if (running || !able[action]) return;
@@ -34,6 +39,8 @@ export function BulkBar({ rows, ids, clear, query, all, setAll, more }) {
         const whom = all ? 'all that match' : count(chosen.length);
         const which = all && html`${text}<br />They match ${query ? html`<code>${decodeURIComponent(query)}</code>` : 'everything: there is no filter'}.`;
         if (!(await confirm({ title: `${word} ${whom}?`, text: which || text, action: `${word} ${whom}`, danger }))) return;
+        // The button that has the focus is off while it runs.
+        close.current?.focus();
         setRunning(action);
         const told = (/** @type {Outcome} */ so) => setOutcome({ ...so, action });
         try {
@@ -68,7 +75,7 @@ export function BulkBar({ rows, ids, clear, query, all, setAll, more }) {
             html`<button type="button" disabled=${!able.stop || running} onClick=${() => act('stop')}><${Icon} name="stop" />Stop</button>
                 <button type="button" class="danger" disabled=${!able.force || running} onClick=${() => act('force')}>Stop now</button>
                 <button type="button" disabled=${!able.retry || running} onClick=${() => act('retry')}><${Icon} name="retry" />Retry</button>`}
-            <button type="button" class="quiet" onClick=${() => (setOutcome(null), clear())} aria-label="Close"><${Icon} name="close" /></button>
+            <button ref=${close} type="button" class="quiet" onClick=${() => (setOutcome(null), clear())} aria-label="Close"><${Icon} name="close" /></button>
         </div>
         <${ConfirmDialog} />
     </div>`;

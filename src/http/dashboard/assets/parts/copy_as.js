@@ -31,8 +31,12 @@ export function curlLine({ path, method = 'GET', body, accept }) {
     return [...words, quote(location.origin + url(path))].join(' ');
 }
 
-/** @param {string[]} words */
-export const cliLine = (words) => ['taskwright', ...words.map(quote)].join(' ');
+/** The program finds a daemon at its usual place by itself. @param {string[]} words */
+export function cliLine(words) {
+    const here = location.origin + url('');
+    const usual = /^http:\/\/(127\.0\.0\.1|localhost):8080$/.test(here);
+    return ['taskwright', ...words.map(quote), ...(usual ? [] : ['--url', quote(here)])].join(' ');
+}
 
 /** Puts text on the clipboard, also where the page came over plain HTTP. @param {string} text */
 export async function copyText(text) {

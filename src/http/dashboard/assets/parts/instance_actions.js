@@ -9,7 +9,7 @@ import { Icon } from './icon.js';
 import { ProblemNote } from './problem.js';
 
 const ASKS = {
-    cancel: ['Cancel', 'It has not begun, and will not.'],
+    cancel: ['Stop', 'It has not begun, and will not.'],
     stop: ['Stop', 'It is asked to stop, and has a grace to end by itself; after that it is ended.'],
     force: ['Stop now', 'It is ended at once, without grace.'],
 };
@@ -21,6 +21,7 @@ export function InstanceActions({ of, changed }) {
     const [error, setError] = useState(/** @type {unknown} */ (null));
     const [asked, setAsked] = useState(/** @type {Ask} */ ('stop'));
     const asks = useRef(/** @type {HTMLDialogElement | null} */ (null));
+    const bar = useRef(/** @type {HTMLElement | null} */ (null));
     const path = `/v1/instances/${of.id}`;
     const live = of.status === 'pending' || of.status === 'running';
     const gentle = of.status === 'running' ? 'stop' : 'cancel';
@@ -39,7 +40,8 @@ export function InstanceActions({ of, changed }) {
         setBusy(false);
     };
     /** @param {string} query */
-    const stop = query => act(async () => (await send('DELETE', path + query), changed()));
+    // The button that has the focus goes.
+    const stop = query => act(async () => (await send('DELETE', path + query), changed())).then(() => bar.current?.focus());
     const ask = (/** @type {Ask} */ what) => {
         setAsked(what);
         asks.current?.showModal();
@@ -65,7 +67,7 @@ export function InstanceActions({ of, changed }) {
     );
     if (!can('run')) return null;
     const again = url(`/tasks/${encodeURIComponent(of.task_id)}/start?from=${of.number}`);
-    return html`<div class="actions">
+    return html`<div ref=${bar} class="actions" tabindex="-1" role="group" aria-label="Actions">
             ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy} onClick=${() => ask(gentle)}><${Icon} name="stop" />Stop</button>`}
             ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy} onClick=${() => ask('force')}>Stop now</button>`}
             ${!live && html`<button type="button" disabled=${busy} onClick=${retry}><${Icon} name="retry" />Retry</button>`}

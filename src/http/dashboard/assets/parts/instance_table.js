@@ -21,7 +21,9 @@ const Labels = ({ of }) =>
 function Row({ of, current, selection, task }) {
     const box = useRef(/** @type {HTMLElement | null} */ (null));
     useEffect(() => {
-        if (current) box.current?.scrollIntoView({ block: 'nearest' });
+        if (!current) return;
+        box.current?.scrollIntoView({ block: 'nearest' });
+        box.current?.focus({ preventScroll: true });
     }, [current]);
     const selected = selection?.ids.has(of.id) ?? false;
     const select = () => {
@@ -29,7 +31,7 @@ function Row({ of, current, selection, task }) {
         if (!ids.delete(of.id)) ids.add(of.id);
         selection?.set(ids);
     };
-    return html`<tr ref=${box} class=${`${current ? 'current ' : ''}${selected ? 'selected' : ''}`}>
+    return html`<tr ref=${box} tabindex=${current ? -1 : undefined} aria-current=${current ? 'true' : undefined} class=${`${current ? 'current ' : ''}${selected ? 'selected' : ''}`}>
         ${selection && html`<td class="box"><input type="checkbox" checked=${selected} onChange=${select} aria-label=${`Select ${of.number}`} /></td>`}
         <td><${InstanceStatus} of=${of} /></td>
         <td class="num"><a href=${url(`/instances/${of.number}`)}>${of.number}</a></td>

@@ -17,6 +17,8 @@ const FILTERED_TAIL = 10_000; // lines: older ones that match cannot be asked fo
 export class LogReader {
     /** Why there is nothing to read. */
     error = signal(/** @type {Error | null} */ (null));
+    /** What the reader has to know of what is shown. */
+    note = signal('');
     /** Whether the first lines were read. */
     ready = signal(false);
     following = signal(false);
@@ -28,13 +30,15 @@ export class LogReader {
     span = signal(/** @type {[number, number]} */ ([0, 0]));
 
     /** @type {AbortController | null} */ #follow = null;
-    /** Ends everything that was asked with the filter before. */
+    /** Ends everything that was asked for other lines than those in the page. */
     #epoch = new AbortController();
     #atStart = false;
     #atEnd = false;
     #loading = false;
     #next = 1;
     #top = 0;
+    /** The last lines that match, once older ones were asked for. @type {LogLine[] | null} */
+    #found = null;
 
     /** @param {HTMLElement} box @param {string} id @param {{stream: boolean}} how  `stream`: follow by a stream of its own */
     constructor(box, id, how) {
@@ -47,23 +51,24 @@ export class LogReader {
     }
 
     /** Begins anew: at a line, or at the end and following. @param {number | null} at */
-    async open(at) {
-        this.#epoch.abort();
-        this.#epoch = new AbortController();
+    open(at) {
         this.stop();
-        this.lines.clear();
-        this.ended.value = false;
-        this.#atStart = this.#atEnd = this.#loading = false;
-        this.#next = 1;
+        this.#clear();
+        this.ended.value = this.#atEnd = false;
         if (at === null) return this.follow();
         const from = Math.max(1, at - 100);
-        await this.#part({ from, limit: PART }, page => {
+        void this.#part({ from, limit: PART }, page => {
+            const last = page.lines.at(-1)?.seq ?? 0;
+            if (!last || (last < at && !this.#filtered)) {
+                this.follow();
+                if (!this.#filtered) this.note.value = `There is no line ${at.toLocaleString()}. This is the end.`;
+                return;
+            }
             this.lines.append(page.lines);
             this.#atStart = from === 1;
             this.#read(page, PART);
+            this.#toLine(at);
         });
-        this.#shown();
-        this.#toLine(at);
     }
 
     /** Shows the end, and what comes. */
@@ -72,12 +77,22 @@ export class LogReader {
         const own = (this.#follow = new AbortController());
         this.following.value = true;
         if (!this.#atEnd) {
-            this.lines.clear();
-            this.#atStart = false;
+            this.#clear();
             this.#next = 0;
         }
         this.#toEnd();
         void this.#run(own);
+    }
+
+    /** Takes all lines away, until others were read. */
+    #clear() {
+        this.#epoch.abort();
+        this.#epoch = new AbortController();
+        this.#loading = this.#atStart = this.ready.value = false;
+        this.#found = this.error.value = null;
+        this.note.value = '';
+        this.span.value = [0, 0];
+        this.lines.clear();
     }
 
     /** Ends following. */
@@ -106,7 +121,7 @@ export class LogReader {
         this.#top = scrollTop;
         const below = scrollHeight - scrollTop - clientHeight;
         if (up && below > 30 && this.following.peek()) this.stop();
-        if (!this.ready.peek()) return;
+        if (!this.ready.peek() || !this.lines.count) return;
         if (scrollTop < NEAR && !this.#atStart) void this.older();
         else if (below < NEAR && !this.#atEnd && !this.following.peek()) void this.newer();
         else if (!up && below < 2 && this.#atEnd && !this.ended.peek() && !this.following.peek()) this.follow();
@@ -115,42 +130,38 @@ export class LogReader {
     /** Reads what stands before the first line. */
     async older() {
         const first = this.lines.first;
-        if (this.#filtered) {
-            // The server finds the last lines that match, but not those before a line: it is asked for more of them.
-            const tail = Math.min(this.lines.count + PART, FILTERED_TAIL);
-            await this.#part({ tail }, page => {
-                const older = page.lines.filter(line => line.seq < first);
-                if (this.lines.prepend(older)) this.#dropped();
-                this.#atStart = page.lines.length < tail || tail === FILTERED_TAIL || !older.length;
-            });
-        } else {
-            const from = Math.max(1, first - PART);
-            await this.#part({ from, limit: first - from || 1 }, page => {
-                if (this.lines.prepend(page.lines.filter(line => line.seq < first))) this.#dropped();
-                this.#atStart = from === 1;
-            });
+        const from = Math.max(1, first - PART);
+        // The server finds the last lines that match, but not those before a line.
+        if (this.#filtered && !this.#found) await this.#part({ tail: FILTERED_TAIL }, page => (this.#found = page.lines));
+        if (!this.#filtered) {
+            await this.#part({ from, limit: first - from || 1 }, page => this.#prepend(page.lines, from === 1));
+        } else if (this.#found) {
+            const older = this.#found.filter(line => line.seq < this.lines.first);
+            this.#prepend(older.slice(-PART), older.length <= PART);
+            if (this.#atStart && this.#found.length === FILTERED_TAIL) this.note.value = 'Only the last 10,000 lines that match are shown.';
+            this.#shown();
         }
-        this.#shown();
+    }
+
+    /** @param {LogLine[]} lines @param {boolean} all  whether there are none before them */
+    #prepend(lines, all) {
+        this.#atStart = all;
+        // What was dropped at the end has to be read again, and so nothing can be followed from here.
+        if (!this.lines.prepend(lines.filter(line => line.seq < this.lines.first))) return;
+        this.ended.value = this.#atEnd = false;
+        this.stop();
     }
 
     /** Reads what stands after the last line. */
-    async newer() {
-        await this.#part({ from: this.lines.last + 1, limit: PART }, page => {
+    newer() {
+        return this.#part({ from: this.lines.last + 1, limit: PART }, page => {
             if (this.lines.append(page.lines)) this.#atStart = false;
             this.#read(page, PART);
         });
-        this.#shown();
     }
 
     get #filtered() {
         return this.filter.grep !== '' || this.filter.stream !== '';
-    }
-
-    /** What was dropped at the end has to be read again, and so nothing can be followed from here. */
-    #dropped() {
-        this.#atEnd = false;
-        this.ended.value = false;
-        this.stop();
     }
 
     /** @param {import('../core/log_source.js').LogPage} page @param {number} limit */
@@ -160,25 +171,34 @@ export class LogReader {
         if (page.next === null) this.ended.value = true;
     }
 
-    /** Reads one part, unless one is being read. @param {Record<string, number>} window
+    /** Reads one part, unless one is being read; tries again while the daemon is away. @param {Record<string, number>} window
      * @param {(page: import('../core/log_source.js').LogPage) => void} take */
     async #part(window, take) {
         if (this.#loading) return;
-        const epoch = this.#epoch;
+        const { signal } = this.#epoch;
         this.#loading = true;
-        try {
-            const page = await readLog(this.id, this.filter, window, epoch.signal);
-            if (!epoch.signal.aborted) take(page);
-        } catch (error) {
-            if (!isAbort(error)) this.#failed(error);
-        } finally {
-            if (epoch === this.#epoch) this.#loading = false;
+        for (let wait = 500; this.#loading && !signal.aborted; wait = Math.min(wait * 2, 5_000)) {
+            try {
+                const page = await readLog(this.id, this.filter, window, signal);
+                this.error.value = null;
+                take(page);
+            } catch (error) {
+                if (signal.aborted) return;
+                if (error instanceof Away) {
+                    await pause(wait, signal);
+                    continue;
+                }
+                this.#failed(error);
+            }
+            // Unless `take` has begun anew.
+            if (signal.aborted) return;
+            this.#loading = false;
+            if (!this.error.peek()) this.#shown();
         }
     }
 
     /** @param {unknown} error */
     #failed(error) {
-        if (error instanceof Away) return;
         if (!(error instanceof Error)) throw error;
         this.error.value = error;
         this.stop();
@@ -257,6 +277,7 @@ export class LogReader {
         let page = await readLog(this.id, this.filter, this.#next ? { from: this.#next, limit } : { tail: PART }, abort);
         if (this.#next && page.lines.length === limit) page = await readLog(this.id, this.filter, { tail: PART }, abort);
         if (abort.aborted) return true;
+        this.error.value = null;
         this.#take(page.lines);
         this.#read(page, Infinity);
         return page.next === null;
@@ -301,7 +322,7 @@ export class LogReader {
         }
         // Lines that were left out are older ones now.
         const gap = !this.#filtered && this.lines.count > 0 && fresh[0].seq !== this.lines.last + 1;
-        if (gap) this.lines.clear();
+        if (gap) this.#clear();
         if (this.lines.append(fresh) || gap) this.#atStart = false;
         if (this.lines.first === 1) this.#atStart = true;
         this.#next = this.lines.last + 1;

@@ -3,7 +3,6 @@ import { html, signal, useEffect, useRef, useState } from '../core/html.js';
 import { url } from '../core/base.js';
 import { useKeys } from '../core/keys.js';
 import { hold } from '../core/live.js';
-import { wholeLog } from '../core/log_source.js';
 import { copyText } from './copy_as.js';
 import { Icon } from './icon.js';
 import { LogReader } from './log_reader.js';
@@ -36,6 +35,7 @@ const hashOf = range => (!range ? '' : range[0] === range[1] ? `#L${range[0]}` :
  * `own`: the page is for the log alone, so its stream takes the place of the feed; `live`: the instance is not done */
 export default function LogView({ id, own, live = true, filter: first = { stream: '', grep: '' }, onFilter, onEnd }) {
     const box = useRef(/** @type {HTMLDivElement | null} */ (null));
+    const field = useRef(/** @type {HTMLInputElement | null} */ (null));
     const [reader, setReader] = useState(/** @type {LogReader | null} */ (null));
     const [filter, setFilter] = useState(first);
     const [range, setRange] = useState(() => rangeOf(location.hash));
@@ -48,7 +48,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
         made.marked = rangeOf(location.hash);
         made.lines.raw = look.peek().raw;
         setReader(made);
-        void made.open(made.marked?.[0] ?? null);
+        made.open(made.marked?.[0] ?? null);
         return () => made.close();
     }, [id]);
 
@@ -71,7 +71,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
             const asked = rangeOf(location.hash);
             setRange(asked);
             reader?.mark(asked);
-            if (asked) void reader?.open(asked[0]);
+            if (asked) reader?.open(asked[0]);
         };
         addEventListener('hashchange', changed);
         return () => removeEventListener('hashchange', changed);
@@ -82,7 +82,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
         setFilter(next);
         if (!reader) return;
         reader.filter = next;
-        void reader.open(at);
+        reader.open(at);
         onFilter?.(next);
     };
     /** @param {[number, number] | null} next */
@@ -100,6 +100,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
     useKeys(
         [
             { keys: 'f', does: 'Follow the log', run: follow },
+            { keys: '/', does: 'Search the log', run: () => field.current?.focus() },
             { keys: 't', does: 'Show the time of each line', run: () => toggle('times') },
         ],
         [reader],
@@ -139,6 +140,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
     const download = async () => {
         setProblem(null);
         try {
+            const { wholeLog } = await import('../core/whole_log.js');
             const link = document.createElement('a');
             link.href = URL.createObjectURL(await wholeLog(id, filter));
             link.download = `taskwright-${id}.log`;
@@ -151,9 +153,9 @@ export default function LogView({ id, own, live = true, filter: first = { stream
     const raw = () => {
         toggle('raw');
         if (!reader) return;
-        const at = reader.following.peek() || reader.ended.peek() ? null : reader.span.peek()[0] + 100;
+        const at = reader.following.peek() || reader.ended.peek() ? null : Math.min(top + 100, bottom);
         reader.lines.raw = look.peek().raw;
-        void reader.open(at);
+        reader.open(at);
     };
 
     const shown = look.value;
@@ -162,7 +164,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
     return html`<section class=${`log ${own ? 'alone' : ''}`} aria-label="Log">
         <div class="logtools">
             <form role="search" onSubmit=${search}>
-                <input type="search" name="grep" placeholder="Search the log" aria-label="Search the log" value=${filter.grep} onSearch=${onCleared(filter, refilter)} />
+                <input ref=${field} type="search" name="grep" placeholder="Search the log" aria-label="Search the log" value=${filter.grep} onSearch=${onCleared(filter, refilter)} />
                 <button class="quiet" aria-label="Search"><${Icon} name="search" /></button>
             </form>
             <label><input type="checkbox" checked=${filter.stream === 'stderr'} onChange=${() => refilter({ ...filter, stream: filter.stream ? '' : 'stderr' })} /> stderr only</label>
@@ -178,6 +180,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
             <button type="button" class="quiet" onClick=${download}><${Icon} name="download" /> Download</button>
         </div>
         <${ProblemNote} error=${problem ?? reader?.error.value} />
+        <p class="lognote" role="status">${reader?.note.value}</p>
         <div class="logframe">
             <div ref=${box} class=${`logbox${shown.wrap ? ' wrap' : ''}${shown.times ? ' times' : ''}`} tabindex="0" role="region" aria-label="Lines of the log"
                 onScroll=${() => reader?.scrolled()} onClick=${clicked}></div>
@@ -185,7 +188,7 @@ export default function LogView({ id, own, live = true, filter: first = { stream
             ${reader?.ready.value && !following && !ended && html`<button type="button" class="pill" onClick=${follow}>${live ? 'Follow' : 'To the end'} <kbd>f</kbd></button>`}
         </div>
         <p class="logstate" role="status">
-            ${following ? 'Following' : ended ? 'Complete' : !reader?.ready.value ? 'Reading' : live ? 'Not following' : 'A part'}
+            ${following ? 'Following' : ended ? 'Complete' : !reader?.ready.value ? (reader?.error.value ? 'Not read' : 'Reading') : live ? 'Not following' : 'A part'}
             ${bottom > 0 && html`<span class="num" aria-live="off"> · lines ${top.toLocaleString()}–${bottom.toLocaleString()}</span>`}
         </p>
     </section>`;

@@ -1,7 +1,9 @@
 // The fields of a task's inputs. What is typed stays text until it is sent (core/schema_fields.js).
 import { html } from '../core/html.js';
+import { LATEST, localTime } from '../core/local_time.js';
 import { members, pretty } from '../core/raw_json.js';
-import { elementsOf, kindWith, textOf } from '../core/schema_fields.js';
+import { elementsOf, kindWith } from '../core/schema_fields.js';
+import { textOf } from '../core/schema_text.js';
 import { Icon } from './icon.js';
 
 /** @typedef {import('../core/schema_fields.js').Field} Field */
@@ -12,7 +14,7 @@ import { Icon } from './icon.js';
  * @property {Edits} edits
  * @property {boolean} defaults  whether defaults stand for what was not typed
  * @property {Map<string, string[]>} faults  by pointer
- * @property {(pointer: string, typed: string | Item[] | undefined) => void} edit */
+ * @property {(pointer: string, typed: string | Item[] | undefined, before?: Item[]) => void} edit  `before` are a list's elements until then */
 
 /** @param {string} pointer */
 export const idOf = pointer => `in${pointer.replaceAll(/[^\w]/g, char => `-${char.charCodeAt(0)}`)}`;
@@ -26,12 +28,6 @@ export const Faults = ({ id, faults }) =>
 export function described(id, hint, faults) {
     const ids = [...(hint ? [`${id}-hint`] : []), ...(faults?.length ? [`${id}-faults`] : [])];
     return { id, 'aria-describedby': ids.join(' ') || undefined, 'aria-invalid': faults?.length ? 'true' : undefined };
-}
-
-/** The time in the reader's zone, as an input of type `datetime-local` has it. @param {string} time RFC 3339 */
-function localTime(time) {
-    const at = new Date(time);
-    return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 /** @param {{root: Field, given: string | null, form: Form}} props */
@@ -97,10 +93,8 @@ function Control({ field, kind, value, about, edit, placeholder }) {
                 ${field.choices.map(one => html`<option value=${one.json}>${one.title}</option>`)}
             </select>`;
         }
-        case 'time': {
-            const local = value && !Number.isNaN(Date.parse(value)) ? localTime(value) : '';
-            return html`<input type="datetime-local" step="1" ...${about} value=${local} onInput=${typed} />`;
-        }
+        case 'time':
+            return html`<input type="datetime-local" step="1" max=${LATEST} ...${about} value=${localTime(value)} onInput=${typed} />`;
         case 'number':
         case 'integer':
             return html`<input ...${about} class="num" inputmode=${kind === 'integer' ? 'numeric' : 'decimal'} autocomplete="off" value=${value}
@@ -124,8 +118,8 @@ function List({ field, given, form, label, note }) {
     const items = Array.isArray(typed) ? typed : elementsOf(given ?? (form.defaults ? field.fallback : null));
     const faults = form.faults.get(field.pointer);
     /** @param {number} at @param {string} text */
-    const change = (at, text) => form.edit(field.pointer, items.map((one, i) => (i === at ? { text, json: null } : one)));
-    const add = () => form.edit(field.pointer, [...items, { text: '', json: null }]);
+    const change = (at, text) => form.edit(field.pointer, items.map((one, i) => (i === at ? { text, json: null } : one)), items);
+    const add = () => form.edit(field.pointer, [...items, { text: '', json: null }], items);
     return html`<fieldset class="field list" ...${described(id, Boolean(note), faults)} tabindex=${faults ? -1 : undefined}>
         <legend>${label}</legend>
         ${note}<${Faults} id=${id} faults=${faults} />
@@ -136,7 +130,7 @@ function List({ field, given, form, label, note }) {
             return html`<div class="element" key=${at}>
                 <${Control} field=${item} kind=${item.kind} value=${text} about=${about} edit=${(/** @type {string} */ next) => change(at, next)} placeholder="" />
                 <button type="button" class="quiet" aria-label=${`Remove element ${at + 1} of ${field.name}`}
-                    onClick=${() => form.edit(field.pointer, items.filter((_, i) => i !== at))}><${Icon} name="close" /></button>
+                    onClick=${() => form.edit(field.pointer, items.filter((_, i) => i !== at), items)}><${Icon} name="close" /></button>
                 <${Faults} id=${idOf(own)} faults=${wrong} />
             </div>`;
         })}

@@ -1,5 +1,6 @@
 // What a start may be given beside its inputs: labels, priority, when, and its limits.
 import { html } from '../core/html.js';
+import { instant, LATEST, ZONE } from '../core/local_time.js';
 import { Faults, described } from './schema_form.js';
 
 /** Each as it is typed. @typedef {{labels: string, priority: string, delay: string, run_at: string, timeout: string, max_attempts: string}} Options */
@@ -20,7 +21,7 @@ export const optionsOf = from => ({
  * @param {string} text */
 const scalar = text => (/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text) ? text : JSON.stringify(text));
 
-/** The members of a request, those that differ from `before` only. @param {Options} options @param {Options} before
+/** The members of a request, those that differ from `before` only; what is left empty stays as before, but for labels. @param {Options} options @param {Options} before
  * @returns {[string, string][]} name and JSON */
 export function optionMembers(options, before) {
     /** @type {[string, string][]} */
@@ -29,7 +30,7 @@ export function optionMembers(options, before) {
         const text = options[name].trim();
         if (text && text !== before[name]) out.push([name, scalar(text)]);
     }
-    if (options.run_at) out.push(['run_at', JSON.stringify(new Date(options.run_at).toISOString())]);
+    if (options.run_at) out.push(['run_at', JSON.stringify(instant(options.run_at) ?? options.run_at)]);
     if (options.labels.trim() !== before.labels) {
         const labels = options.labels.split('\n').map(line => line.trim()).filter(Boolean).map(line => {
             const at = line.indexOf(':');
@@ -50,13 +51,14 @@ const FIELDS = /** @type {[keyof Options, string, string][]} */ ([
     ['labels', 'Labels', 'One a line, such as customer:acme'],
     ['priority', 'Priority', 'From -32768 to 32767; the higher runs first'],
     ['delay', 'Delay', 'Such as 30s, 10m or 2h'],
-    ['run_at', 'Not before', 'In place of a delay'],
+    ['run_at', 'Not before', `In place of a delay; ${ZONE}`],
     ['timeout', 'Timeout of an attempt', 'Such as 30s, 10m or 2h'],
     ['max_attempts', 'Attempts', 'How often it is tried, from 1 to 1000'],
 ]);
 
-/** @param {{options: Options, faults: Map<string, string[]>, edit: (options: Options) => void}} props */
-export function StartOptions({ options, faults, edit }) {
+/** `before` are those that hold where nothing is typed.
+ * @param {{options: Options, before: Options, faults: Map<string, string[]>, edit: (options: Options) => void}} props */
+export function StartOptions({ options, before, faults, edit }) {
     const given = FIELDS.filter(([name]) => options[name] !== '').length;
     const wrong = FIELDS.some(([name]) => faults.has(name));
     return html`<details class="options" open=${wrong || undefined}>
@@ -74,8 +76,8 @@ export function StartOptions({ options, faults, edit }) {
                     ${name === 'labels'
                         ? html`<textarea ...${about} rows="3" spellcheck=${false}></textarea>`
                         : name === 'run_at'
-                          ? html`<input type="datetime-local" step="1" ...${about} />`
-                          : html`<input ...${about} autocomplete="off" />`}
+                          ? html`<input type="datetime-local" step="1" max=${LATEST} ...${about} />`
+                          : html`<input ...${about} autocomplete="off" placeholder=${before[name] && `${before[name]} as before`} />`}
                     <p id=${`${id}-hint`} class="hint">${hint}</p>
                     <${Faults} id=${id} faults=${faults.get(name)} />
                 </div>`;
