@@ -91,14 +91,14 @@ test('after kill -9 a banner, then live again with nothing missing', async t => 
     await log.getByText('tick 3').first().waitFor();
 
     await daemon.kill();
-    await page.getByText('The daemon does not answer.').waitFor();
-    await log.getByText('The daemon does not answer.').waitFor();
+    await page.getByText('The daemon does not answer.').first().waitFor();
+    await log.getByText('The daemon does not answer.').first().waitFor();
     assert.equal(await page.locator('main.stale').count(), 1);
 
     await daemon.restart();
     const made = await Promise.all([1, 2, 3].map(() => daemon.run('sleep', { seconds: 0 })));
-    await page.getByText('The daemon does not answer.').waitFor({ state: 'detached' });
-    await log.getByText('The daemon does not answer.').waitFor({ state: 'detached' });
+    await page.getByText('The daemon does not answer.').first().waitFor({ state: 'detached' });
+    await log.getByText('The daemon does not answer.').first().waitFor({ state: 'detached' });
     for (const one of made) await page.getByRole('link', { name: String(one.number), exact: true }).waitFor();
     const later = await daemon.run('sleep', { seconds: 0 });
     await page.getByRole('link', { name: String(later.number), exact: true }).waitFor();
@@ -166,7 +166,7 @@ test('a page whose script could not be fetched comes when the daemon is back', a
     await page.goto('/instances');
     await page.locator('.connection.live').waitFor();
     await daemon.kill();
-    await page.getByText('The daemon does not answer.').waitFor();
+    await page.getByText('The daemon does not answer.').first().waitFor();
     await page.keyboard.press('g');
     await page.keyboard.press('t');
     await page.getByRole('alert').getByText('This could not be fetched.').waitFor();

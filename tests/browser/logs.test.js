@@ -299,7 +299,7 @@ test('what was asked for while the daemon is away comes when it is back', async 
     await found.getByLabel('Search the log').fill('line 4242');
     await found.keyboard.press('Enter');
     for (const page of [lines, found]) {
-        await page.getByText('The daemon does not answer.').waitFor();
+        await page.getByText('The daemon does not answer.').first().waitFor();
         assert.equal(await page.locator('.logempty').count(), 0);
         assert.equal(await page.locator('.ln').count(), 0);
     }

@@ -81,7 +81,8 @@ async fn numerous_task_instance_create_get_and_stop() {
 
     let exits = create(&server, &["exits", "--input", "{\"code\": 3}"]);
     let fails = create(&server, &["fails"]);
-    for (id, code) in [(&exits, "3"), (&fails, "1")] {
+    let crashes = create(&server, &["crashes"]);
+    for (id, code) in [(&exits, "3"), (&fails, "1"), (&crashes, "139")] {
         server.wait_done(id).await;
         let text = printed(&numerous(&server, &["instance", "get", id]));
         assert_eq!(value(&text, "Status"), "ERROR");
