@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ::http::{HeaderMap, HeaderValue, request::Parts};
+use ::http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use axum::body::{Body, HttpBody};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ use crate::{
     domain::{Instance, InstanceKey},
     engine::{Engine, EngineError, IdempotencyKey},
 };
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A body that may still be to be read.
 pub struct Unread {
@@ -76,6 +78,12 @@ impl Call {
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// Whether a proxy says that its client came over TLS. Anybody may say so: only what he gets himself may depend on it.
+    pub fn came_by_tls(&self) -> bool {
+        let scheme = self.headers().get(FORWARDED_PROTO);
+        scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
     }
 
     /// The prefix of every link.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use ::http::{HeaderName, header::HOST};
+use ::http::header::HOST;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +23,6 @@ use crate::{
 
 /// How many tasks the page names.
 const SHOWN: usize = 20;
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What needs no encoding in a segment of a path, and means nothing to a shell within quotes.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -109,9 +108,7 @@ fn origin(call: &Call) -> String {
         None if bound.ip().is_unspecified() => format!("localhost:{}", bound.port()),
         None => bound.to_string(),
     };
-    // Told by a proxy to whoever comes through it; nothing but this page depends on it.
-    let https = headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
-    format!("{}://{host}", if https { "https" } else { "http" })
+    format!("{}://{host}", if call.came_by_tls() { "https" } else { "http" })
 }
 
 /// A task, and inputs that it takes.

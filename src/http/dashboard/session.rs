@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use ::http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, COOKIE, SET_COOKIE},
 };
 use axum::body::Body;
@@ -19,7 +19,6 @@ const LIFETIME: u32 = 30 * 24 * 3600;
 const LARGEST_BODY: usize = 4096;
 /// What a cookie's value need not have encoded (RFC 6265 §4.1.1), and less.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,9 +65,7 @@ pub fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
 fn with_cookie(call: &Call, token: &str, lifetime: u32) -> Response {
     let path = if call.base_path().is_empty() { "/" } else { call.base_path() };
     let value = utf8_percent_encode(token, ENCODED);
-    let https =
-        call.headers().get(FORWARDED_PROTO).is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
-    let secure = if https { "; Secure" } else { "" };
+    let secure = if call.came_by_tls() { "; Secure" } else { "" };
     let cookie = format!("{NAME}={value}; Path={path}; Max-Age={lifetime}; HttpOnly; SameSite=Strict{secure}");
     let mut response = no_content();
     if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
