@@ -348,12 +348,12 @@ async fn a_change_that_the_next_commit_overtakes_is_told_once() {
     })
     .await;
     assert!(poll!(second_stop.as_mut()).is_pending());
-    bench.store.read_after_next_commit(true);
+    // What is read to show this commit is the next one's already.
+    bench.store.read_after_commits(2);
     bench.store.release_one();
     asked(3).await;
     bench.store.release();
     second_stop.await.expect("it is stopped");
-    bench.store.read_after_next_commit(false);
     stopped.await.expect("no panic").expect("it is stopped");
 
     let end = bench.engine.wait_done(second, Duration::from_secs(10)).await.expect("it exists");
@@ -366,6 +366,7 @@ async fn a_change_that_the_next_commit_overtakes_is_told_once() {
     })
     .await;
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+    bench.engine.stop_matching(InstanceQuery::default(), stop()).await.expect("the others are stopped");
     bench.close().await;
 }
 

@@ -42,7 +42,7 @@ pub struct Faults {
     commits: AtomicUsize,
     landed: watch::Sender<usize>,
     gets: AtomicUsize,
-    gets_wait: AtomicBool,
+    gets_wait_for: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -57,7 +57,7 @@ impl FaultyStore {
             commits: AtomicUsize::new(0),
             landed: watch::Sender::new(0),
             gets: AtomicUsize::new(0),
-            gets_wait: AtomicBool::new(false),
+            gets_wait_for: AtomicUsize::new(0),
         };
         Decorated::new(inner, faults)
     }
@@ -100,9 +100,9 @@ impl Faults {
         self.gate.add_permits(1);
     }
 
-    /// Instances are read only when another commit has landed, until this is called with false.
-    pub fn read_after_next_commit(&self, wait: bool) {
-        self.gets_wait.store(wait, Ordering::SeqCst);
+    /// From here on instances are read only when `more` commits have landed.
+    pub fn read_after_commits(&self, more: usize) {
+        self.gets_wait_for.store(*self.landed.borrow() + more, Ordering::SeqCst);
     }
 
     /// How many reads of instances were answered.
@@ -154,10 +154,9 @@ impl Decorator for Faults {
         keys: &'a [InstanceKey],
     ) -> BoxFuture<'a, Result<Vec<Instance>, StoreError>> {
         Box::pin(async move {
-            if self.gets_wait.load(Ordering::SeqCst) {
-                let mut landed = self.landed.subscribe();
-                landed.changed().await.expect("the sender lives as long as the store");
-            }
+            let after = self.gets_wait_for.load(Ordering::SeqCst);
+            let mut landed = self.landed.subscribe();
+            landed.wait_for(|landed| *landed >= after).await.expect("the sender lives as long as the store");
             let read = inner.get(keys).await;
             self.gets.fetch_add(1, Ordering::SeqCst);
             read
