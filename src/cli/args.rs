@@ -1,12 +1,17 @@
 //! The command line as it is written and as `--help` teaches it.
 
 pub(super) mod client;
+pub(super) mod operator;
+pub(super) mod report;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
-use crate::domain::variables;
+use client::ClientVerb;
+use operator::OperatorVerb;
+use report::{REPORT_HELP, Report};
 
 #[derive(Parser)]
 #[command(
@@ -28,84 +33,14 @@ pub(super) struct CommandLine {
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
-    /// Start a task, and say its number and id.
-    Start(client::Start),
-    /// Start a task, follow it, and exit by how it ended.
-    ///
-    /// The log goes to stdout, progress to stderr, and the result follows at the end. Ctrl-C stops watching; the task goes
-    /// on. With --json the log goes to stderr, and stdout gets the done instance alone. It goes on through a restart of
-    /// the daemon, and no line of the log is lost.
-    Run(client::Run),
-    /// List the instances that are not done, or all that match.
-    ///
-    /// Into a pipe it prints tabs between: number, id, status, task, progress, created_at, started_at, finished_at,
-    /// labels, message.
-    Ps(client::Ps),
-    /// Show instances in full, with their attempts and the end of their logs.
-    Status(client::Status),
-    /// Print the log of an instance.
-    ///
-    /// Into a pipe lines go as they are. A terminal gets their colours, and no other control characters.
-    Logs(client::Logs),
-    /// Wait until instances are done, and exit by how they ended.
-    ///
-    /// It waits through a restart of the daemon, for up to five minutes without one.
-    Wait(client::Wait),
-    /// Watch instances and their progress as a live table.
-    ///
-    /// Without a terminal it prints a line for each change, with tabs between: time, number, status, task, progress,
-    /// message.
-    Watch(client::Watch),
-    /// Stop instances, by id or all that match.
-    ///
-    /// Their records stay.
-    /// A pending one is cancelled at once. One that runs is asked to end, and after its grace it is made to.
-    Stop(client::Stop),
-    /// Run done instances again as new ones, by id or all that match.
-    Retry(client::Retry),
-    /// List the tasks, or show one with its inputs and a command to start it.
-    Tasks(client::Tasks),
-    /// Open the dashboard, or the page of an instance.
-    ///
-    /// Prints the address, and opens it where there is a desktop.
-    Open(client::Open),
-    /// Send a request, and print the answer as it is.
-    Api(client::Api),
+    #[command(flatten)]
+    Client(Box<ClientVerb>),
     /// Print what a shell needs to complete verbs, flags, tasks and ids.
-    Completions(client::Completions),
+    Completions(Completions),
     /// Print the manual, or write its pages.
-    Man(client::Man),
-    /// Run the daemon.
-    ///
-    /// Every key of the configuration file can be given as a variable too: TASKWRIGHT_SECTION__KEY, such as
-    /// TASKWRIGHT_SERVER__LISTEN; TASKWRIGHT_SECTION__KEY_FILE reads the value from a file. Flags win over variables,
-    /// variables over the file.
-    #[command(after_long_help = SERVE_HELP)]
-    Serve(Serve),
-    /// Check the configuration, or show it.
-    #[command(subcommand)]
-    Config(ConfigVerb),
-    /// Make the tokens that clients of other machines need.
-    #[command(subcommand)]
-    Token(TokenVerb),
-    /// Print the HTTP contract as an OpenAPI 3.1 document.
-    Openapi(Openapi),
-    /// Ask the daemon of this configuration whether it lives.
-    ///
-    /// Exits 0 if it does, 1 if not. With --ready it must also take work: a daemon that drains, or whose store cannot
-    /// be written, does not.
-    Healthcheck(Healthcheck),
-    /// Look for everything wrong that the store can show.
-    ///
-    /// Prints one finding a line. Exits 0 if there is none, else 1. Changes nothing, and works beside a running daemon.
-    Fsck(Fsck),
-    /// Copy the store into one file, beside a running daemon or without one.
-    ///
-    /// The copy is of one moment and holds every start that was acknowledged before. It is synced to disk before this
-    /// exits; `taskwright serve --database sqlite://FILE` takes it as it is. It holds inputs, outputs and the key of the
-    /// store, so only its owner may read it.
-    #[command(after_long_help = BACKUP_HELP)]
-    Backup(Backup),
+    Man(Man),
+    #[command(flatten)]
+    Operator(OperatorVerb),
     /// Report from inside a command that runs as a task.
     ///
     /// Speaks for the attempt in whose environment it runs. Exits 0; 5 if the attempt is over or the daemon refused; 69
@@ -114,247 +49,29 @@ pub(super) enum Verb {
     Report(Report),
 }
 
-const SERVE_HELP: &str = "\
-Exit codes:
-  0    ended in good order, after SIGTERM or SIGINT (Ctrl-C)
-  1    the store failed for good
-  69   the port or the store is in use; the store is newer, damaged or something else
-  78   the configuration is wrong
-  130  a second SIGINT; 143 a second SIGTERM
-
+#[derive(Args)]
+#[command(after_help = "\
 Examples:
-  taskwright serve --demo
-  taskwright serve --config ./config.toml
-  TASKWRIGHT_WORKER__COMMAND_SLOTS=16 taskwright serve --listen 127.0.0.1:9000";
+  taskwright completions bash > ~/.local/share/bash-completion/completions/taskwright
+  taskwright completions zsh > ~/.zfunc/_taskwright
+  taskwright completions fish > ~/.config/fish/completions/taskwright.fish")]
+pub(super) struct Completions {
+    /// For this shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
 
-const BACKUP_HELP: &str = "\
-Exit codes:
-  0   the backup is on the disk
-  1   it could not be written; no file of that name was made or changed
-  2   the file belongs to the store itself
-  69  there is no store, or it is newer, damaged or something else
-  78  the configuration is wrong
-
+#[derive(Args)]
+#[command(after_help = "\
 Examples:
-  taskwright backup /var/backups/taskwright.db
-  taskwright backup --force --database sqlite:///srv/tasks.db nightly.db";
-
-const REPORT_HELP: &str = "\
-Example, a shell script as a task:
-  for part in 0.25 0.50 0.75 1.00; do
-    convert_part $part
-    taskwright report progress $part \"up to $part\"
-    taskwright report should-stop > /dev/null && exit 1
-  done
-  taskwright report output '{\"parts\":4}'";
-
-/// Where the configuration is.
-#[derive(Args)]
-pub(super) struct ConfigFile {
-    /// Read this configuration file. Default: $TASKWRIGHT_CONFIG, then /etc/taskwright/config.toml or
-    /// ~/.config/taskwright/config.toml.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// The store, where another than the configured one is meant.
-#[derive(Args)]
-pub(super) struct Database {
-    /// Keep everything in this database: sqlite:///absolute/path.db [env: TASKWRIGHT_DATABASE__URL] [default:
-    /// ~/.local/state/taskwright/taskwright.db; as root /var/lib/taskwright/taskwright.db]
-    #[arg(long, value_name = "URL")]
-    pub database: Option<String>,
-}
-
-/// The flags that win over variables and file.
-#[derive(Args)]
-pub(super) struct Overrides {
-    /// Listen here; port 0 takes a free one [env: TASKWRIGHT_SERVER__LISTEN] [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
-    #[command(flatten)]
-    pub database: Database,
-    /// Write the log as text or json [env: TASKWRIGHT_LOG__FORMAT] [default: text on a terminal, else json]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<String>,
-    /// Log from this level on, or by directives such as info,taskwright::http=debug [env: TASKWRIGHT_LOG__LEVEL]
-    /// [default: info]
-    #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<String>,
-}
-
-#[derive(Args)]
-pub(super) struct Serve {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    #[command(flatten)]
-    pub overrides: Overrides,
-    /// Try it out: a temporary store that is removed at the end, and sample tasks. Reads no configuration file.
-    #[arg(long, conflicts_with_all = ["config", "database"])]
-    pub demo: bool,
-}
-
-#[derive(Subcommand)]
-pub(super) enum ConfigVerb {
-    /// Check the configuration and the tasks without starting anything. Exits 0 if `serve` would take it, else 78.
-    Check(ConfigFile),
-    /// Print the configuration as `serve` would take it, secrets hidden.
-    ///
-    /// Every key, also those that nobody has set. The hash of a token, the value of a variable in a task's `env` and what
-    /// looks like a secret among a handler's settings are replaced. Exits 78 if the configuration is wrong.
-    #[command(after_help = SHOW_HELP)]
-    Show(ConfigShow),
-}
-
-const SHOW_HELP: &str = "\
-Examples:
-  taskwright config show --origin
-  taskwright config show --origin | grep -v '# default'
-  taskwright config show -o json | jq .server.listen";
-
-#[derive(Args)]
-pub(super) struct ConfigShow {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    #[command(flatten)]
-    pub overrides: Overrides,
-    /// Say of each value where it comes from: default, the file, a variable or a flag.
-    #[arg(long)]
-    pub origin: bool,
-    /// Print it in this form.
-    #[arg(long, short, value_enum, value_name = "FORM", default_value_t = ShowFormat::Toml)]
-    pub output: ShowFormat,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(super) enum ShowFormat {
-    Toml,
-    Json,
-}
-
-#[derive(Subcommand)]
-pub(super) enum TokenVerb {
-    /// Make a token and its block for the configuration.
-    ///
-    /// Prints the token, which is written down nowhere else, to stdout, and the [[tokens]] block, which holds only its
-    /// hash, to stderr.
-    #[command(after_help = TOKEN_HELP)]
-    Create(TokenCreate),
-}
-
-const TOKEN_HELP: &str = "\
-Scopes; a later one holds those before it:
-  read   see tasks, instances, logs, metrics
-  run    start, stop, retry, report
-  admin  change definitions
-
-Example: the token goes to a file of its own; put the block that is shown into the configuration, and restart the daemon.
-  (umask 077; taskwright token create ci --scopes run > ci.token)
-  curl -H \"Authorization: Bearer $(cat ci.token)\" 'http://127.0.0.1:8080/v1/instances'";
-
-#[derive(Args)]
-pub(super) struct TokenCreate {
-    /// Whose token it is: for people and the log. Must be new in the configuration.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// What its bearer may do: read, run, admin, or several with commas.
-    #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
-    pub scopes: Vec<String>,
-    #[command(flatten)]
-    pub file: ConfigFile,
-}
-
-#[derive(Args)]
-pub(super) struct Openapi {
-    /// Print it in this form.
-    #[arg(long, value_enum, default_value_t = DocumentFormat::Yaml)]
-    pub format: DocumentFormat,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(super) enum DocumentFormat {
-    Yaml,
-    Json,
-}
-
-#[derive(Args)]
-pub(super) struct Healthcheck {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// Ask this daemon instead of the configured one.
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
-    /// Ask whether it takes work, not only whether it lives.
-    #[arg(long)]
-    pub ready: bool,
-    /// Wait so long for the answer.
-    #[arg(long, value_name = "DURATION", default_value = "3s")]
-    pub timeout: String,
-}
-
-#[derive(Args)]
-pub(super) struct Fsck {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    #[command(flatten)]
-    pub database: Database,
-}
-
-#[derive(Args)]
-pub(super) struct Backup {
-    /// The file to be made.
-    #[arg(value_name = "FILE")]
-    pub target: PathBuf,
-    #[command(flatten)]
-    pub file: ConfigFile,
-    #[command(flatten)]
-    pub database: Database,
-    /// Replace FILE if it exists.
-    #[arg(long)]
-    pub force: bool,
-}
-
-#[derive(Args)]
-pub(super) struct Report {
-    /// The daemon. Set for every command that runs as a task.
-    #[arg(long, env = variables::URL, value_name = "URL", global = true)]
-    pub url: Option<String>,
-    /// The instance. Set for every command that runs as a task.
-    #[arg(long, env = variables::INSTANCE, value_name = "ID", global = true)]
-    pub instance: Option<String>,
-    #[command(subcommand)]
-    pub verb: ReportVerb,
-}
-
-#[derive(Subcommand)]
-pub(super) enum ReportVerb {
-    /// Set the progress, from 0.0 to 1.0, and a message.
-    #[command(allow_negative_numbers = true)]
-    Progress {
-        #[arg(value_name = "VALUE")]
-        value: f64,
-        #[arg(value_name = "MESSAGE")]
-        message: Option<String>,
-    },
-    /// Set the output, a JSON object, part-way too.
-    Output {
-        /// The object, or - to read it from stdin.
-        #[arg(value_name = "JSON")]
-        json: String,
-    },
-    /// State how this attempt ends. It takes effect when the program has ended; `running` takes it back.
-    Status {
-        #[arg(value_name = "STATUS", value_parser = ["completed", "failed", "cancelled", "running"])]
-        status: String,
-        /// Why it failed.
-        #[arg(value_name = "MESSAGE")]
-        message: Option<String>,
-    },
-    /// Print true if the attempt should end, else false. Exits 0 for true and 1 for false.
-    ShouldStop,
-    /// Add a line to the log; several words make one line.
-    Log {
-        #[arg(value_name = "TEXT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-        text: Vec<String>,
-    },
+  taskwright man | man -l -
+  taskwright man run | man -l -
+  taskwright man --dir /usr/local/share/man/man1")]
+pub(super) struct Man {
+    /// The page of this verb; without one, that of taskwright
+    #[arg(value_name = "VERB")]
+    pub verb: Vec<String>,
+    /// Write every page into this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "verb", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
 }

@@ -3,7 +3,7 @@
 use clap_complete::env::{EnvCompleter, Shells};
 
 use super::{
-    args::client::Completions,
+    args::Completions,
     failure::{FAILURE, Failure},
     print,
 };

@@ -6,7 +6,7 @@ use clap::Command;
 use clap_mangen::Man as Page;
 
 use super::{
-    args::client::Man,
+    args::Man,
     failure::{FAILURE, Failure, USAGE},
     help, print,
 };

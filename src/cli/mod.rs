@@ -1,52 +1,18 @@
 //! The command line. [`run`] gives any binary the whole of it, with its own handlers.
 //!
-//! `args` is what `--help` shows and `help` how; one file a verb or group of verbs; `failure` and `exit_code` are how each
-//! of them ends. stdout is data, stderr the log and the reason. A client's verb has a `session`: the daemon that is meant,
-//! and how to print.
+//! `args` is what `--help` shows and `help` how; `client` and `operator` have a file for each verb or group of verbs;
+//! `failure` is how each of them ends. stdout is data, stderr the log and the reason.
 
-mod absence;
 mod ansi;
-mod api;
 mod args;
-mod backup;
-mod candidates;
+mod client;
 mod completions;
-mod confirm;
-mod demo;
-mod exit_code;
 mod failure;
-mod feed;
 mod help;
-mod ids;
-mod inputs;
-mod last_started;
-mod log_lines;
-mod logs;
 mod man;
-mod open;
 mod operator;
-mod outcome;
-mod output;
 mod print;
-mod progress;
-mod ps;
 mod report;
-mod retry;
-mod run;
-mod serve;
-mod session;
-mod show;
-mod start;
-mod status;
-mod stop;
-mod table;
-mod tasks;
-mod telemetry;
-mod times;
-mod token;
-mod typing;
-mod wait;
-mod watch;
 
 use std::{
     error::Error,
@@ -58,7 +24,7 @@ use clap::FromArgMatches;
 use clap_complete::CompleteEnv;
 
 use crate::{config::Config, domain::error::chain, engine::Catalog, handlers, process, task::Registry};
-use args::{CommandLine, ConfigVerb, TokenVerb, Verb};
+use args::{CommandLine, Verb};
 use failure::{CONFIGURATION, FAILURE, Failure};
 
 /// What registers a binary's handlers.
@@ -101,28 +67,10 @@ fn begin(program: Program<'_>) -> ExitCode {
     // A shell that asks for candidates is answered, and nothing else is done.
     CompleteEnv::with_factory(help::command).var(completions::VARIABLE).bin("taskwright").complete();
     let outcome = match parsed().verb {
-        Verb::Start(start) => start::run(start),
-        Verb::Run(run) => run::run(run),
-        Verb::Ps(ps) => ps::run(ps),
-        Verb::Status(status) => status::run(status),
-        Verb::Logs(logs) => logs::run(logs),
-        Verb::Wait(wait) => wait::run(wait),
-        Verb::Watch(watch) => watch::run(watch),
-        Verb::Stop(stop) => stop::run(stop),
-        Verb::Retry(retry) => retry::run(retry),
-        Verb::Tasks(tasks) => tasks::run(tasks),
-        Verb::Open(open) => open::run(open),
-        Verb::Api(api) => api::run(api),
+        Verb::Client(verb) => client::run(*verb),
         Verb::Completions(completions) => completions::run(&completions),
         Verb::Man(man) => man::run(&man),
-        Verb::Serve(serve) => serve::run(program, serve),
-        Verb::Config(ConfigVerb::Check(file)) => operator::check(program, file),
-        Verb::Config(ConfigVerb::Show(shown)) => show::run(shown),
-        Verb::Token(TokenVerb::Create(create)) => token::create(create),
-        Verb::Openapi(openapi) => operator::openapi(&openapi),
-        Verb::Healthcheck(healthcheck) => operator::healthcheck(healthcheck),
-        Verb::Fsck(fsck) => operator::fsck(fsck),
-        Verb::Backup(backup) => backup::run(backup),
+        Verb::Operator(verb) => operator::run(program, verb),
         Verb::Report(report) => report::run(report),
     };
     match outcome {

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::{
-    args::{Report, ReportVerb},
+    args::report::{Report, ReportVerb},
     failure::{FAILURE, Failure, REFUSED, UNAVAILABLE, USAGE},
     print, runtime,
 };
