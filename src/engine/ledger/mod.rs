@@ -143,6 +143,9 @@ impl Ledger {
                     return LedgerEnd::Closed;
                 }
                 self.wait(waiting, now).await;
+                // The request that woke us is often the first of many that have come, and tokio runs us before them: without
+                // this it would have a commit to itself, and all others would wait for that one's sync.
+                tokio::task::yield_now().await;
                 continue;
             }
             let mut units = Units::gather(self.lanes.take(now), now, &self.images);

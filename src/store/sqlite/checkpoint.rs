@@ -22,8 +22,9 @@ use crate::store::{Batch, DefinitionChange};
 
 /// Pages of 4 KiB in the log from which on a checkpoint is tried.
 const PASSIVE: u64 = 1024;
-/// Pages in the log from which on it is begun anew, even if commits have to wait for that.
-const RESTART: i64 = 16 * 1024;
+/// Pages in the log from which on it is begun anew, even if commits have to wait for that. Soon, for commits over blocks
+/// that are there are synced in half the time: where the file grows, the file system has to commit its journal too.
+const RESTART: i64 = 4 * 1024;
 /// Pages in the log from which on its file is cut too.
 const TRUNCATE: i64 = 64 * 1024;
 

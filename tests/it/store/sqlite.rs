@@ -165,7 +165,7 @@ async fn the_log_of_the_database_is_brought_in_under_load() {
         most = most.max(wal(&path).await);
     }
     // 120 MiB went through it.
-    assert!(most < 100 << 20, "{most} bytes");
+    assert!(most < 48 << 20, "{most} bytes");
     scene.store.close().await;
     assert_eq!(wal(&path).await, 0);
 }
