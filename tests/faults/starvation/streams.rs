@@ -154,7 +154,8 @@ async fn daemon(many: u32) -> TestServer {
 async fn streams_of_which_a_tenth_stall_hold_up_nothing() {
     let many = lane::count(500, 10_000);
     let server = daemon(many).await;
-    let probe = Probe { round: u64::from(lane::count(20, 200)), ..Probe::new(&server.url("")) };
+    // A hundred starts at least: of fewer the p99 is the longest, and the thousand that stall are cut at one moment.
+    let probe = Probe { round: u64::from(lane::count(20, 100)), ..Probe::new(&server.url("")) };
     let pause = Duration::from_millis(lane::count(200, 2_000).into());
     let time = Duration::from_secs(lane::count(20, 120).into());
     let alone = Readers::new(&server, 1).await;
