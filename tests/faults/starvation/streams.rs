@@ -197,7 +197,7 @@ async fn streams_of_which_a_tenth_stall_hold_up_nothing() {
     patiently("the descriptors", || open_files(server.pid()) <= files_before + 8).await;
     // Of many streams' memory most goes back; what is left of it serves those who come next.
     if many >= 10_000 {
-        let most = memory_before + (with - memory_before) / 4;
+        let most = memory_before + (with - memory_before) / 2;
         patiently("the memory", || memory(server.pid()) <= most).await;
     }
     let left = memory(server.pid());
