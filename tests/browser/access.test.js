@@ -67,21 +67,31 @@ test('after a login only an address of ours is gone to', async t => {
     }
 });
 
+/** The keys of a page, and what has the focus. @param {import('./harness/browser.js').WatchedPage} page */
+function keyboard(page) {
+    const press = async (/** @type {string[]} */ ...keys) => {
+        for (const key of keys) await page.keyboard.press(key);
+    };
+    const focused = () => page.evaluate(() => document.activeElement?.tagName ?? '');
+    /** That a page is there and has taken the focus, which it does once. @param {string} name */
+    const arrived = async name => {
+        await page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+        await eventually(async () => (await focused()) === 'H1', `the focus is on the heading ${name}`);
+    };
+    return { press, focused, arrived };
+}
+
 test('all of it by keyboard', async t => {
     const { daemon, browser } = open;
     const { number } = await daemon.start('sleep', { seconds: 3600 });
     const page = await browser.page(t, {});
     await page.goto('/');
     await page.locator('.connection.live').waitFor();
-    const press = async (/** @type {string[]} */ ...keys) => {
-        for (const key of keys) await page.keyboard.press(key);
-    };
-    const focused = () => page.evaluate(() => document.activeElement?.tagName ?? '');
+    const { press, focused, arrived } = keyboard(page);
 
     await press('g', 'i');
     await page.waitForURL(/\/instances$/);
-    await page.getByRole('heading', { level: 1, name: 'Instances' }).waitFor();
-    await eventually(async () => (await focused()) === 'H1', 'the focus is on the heading');
+    await arrived('Instances');
     await press('/');
     await page.keyboard.type('sleep');
     await press('Enter');
@@ -105,12 +115,14 @@ test('all of it by keyboard', async t => {
 
     await press('g', 't');
     await page.waitForURL(/\/tasks$/);
+    await arrived('Tasks');
     await page.getByRole('link', { name: 'sleep', exact: true }).focus();
     await press('Enter');
     await page.waitForURL(/\/tasks\/sleep$/);
     await page.locator('table.schema').first().waitFor();
     await press('n');
     await page.waitForURL(/\/start$/);
+    await arrived('Start sleep');
     await page.getByLabel('seconds').waitFor();
     for (let tabs = 0; tabs < 12 && (await focused()) !== 'INPUT'; tabs++) await press('Tab');
     await page.keyboard.type('0');
@@ -131,6 +143,51 @@ test('all of it by keyboard', async t => {
     await press('Enter');
     await page.waitForURL(/\/tasks$/);
     assert.notEqual(page.url(), here);
+    assertClean(page);
+});
+
+test('a key does not wait for an answer that is on its way', async t => {
+    const { daemon, browser } = open;
+    const { number } = await daemon.start('sleep', { seconds: 3600 });
+    const page = await browser.page(t, {});
+    const { press, arrived } = keyboard(page);
+    await page.goto('/');
+    await page.locator('.connection.live').waitFor();
+    /** Answers nothing until the returned function is called. @param {string} method @param {string} address */
+    const hold = async (method, address) => {
+        /** @type {() => void} */ let release = () => {};
+        const released = new Promise(resolve => (release = () => resolve(undefined)));
+        await page.route(address, async route => {
+            if (route.request().method() !== method) return route.fallback();
+            const response = await route.fetch();
+            await released;
+            await route.fulfill({ response });
+        });
+        return release;
+    };
+
+    // A filter by a task, while it is not known which there are.
+    const tasks = await hold('GET', '**/v1/definitions');
+    await press('g', 'i');
+    await arrived('Instances');
+    await press('/');
+    await page.keyboard.type('sleep');
+    await press('Enter');
+    await page.waitForURL(/task_id=sleep/);
+    tasks();
+
+    // A retry of what the feed says has ended, before the stop was answered.
+    const stop = await hold('DELETE', '**/v1/instances/*');
+    await page.goto(`/instances/${number}`);
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor();
+    await press('s');
+    await page.getByRole('dialog').waitFor();
+    await press('Enter');
+    await page.locator('.now .status.cancelled').waitFor();
+    await press('r');
+    await page.waitForURL(url => url.pathname.startsWith('/instances/') && !url.pathname.endsWith(`/${number}`));
+    stop();
+    await daemon.call('DELETE', `/v1/instances/${new URL(page.url()).pathname.split('/').pop()}?force`);
     assertClean(page);
 });
 

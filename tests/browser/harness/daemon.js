@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 export const REPOSITORY = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
-const BINARY = resolve(
+export const BINARY = resolve(
     process.env.TASKWRIGHT_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target'), 'debug/taskwright'),
 );
 

@@ -1,12 +1,7 @@
 // What people do with a copied line: they run it.
 import { execFile } from 'node:child_process';
-import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { REPOSITORY } from './daemon.js';
-
-const PROGRAM = resolve(
-    process.env.TASKWRIGHT_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(REPOSITORY, 'target'), 'debug/taskwright'),
-);
+import { BINARY } from './daemon.js';
 
 /** The line of `curl` or of `taskwright` that the page offers, or null. @param {import('playwright-core').Page} page
  * @param {'curl' | 'taskwright'} program */
@@ -17,7 +12,7 @@ export async function copied(page, program) {
 
 /** Runs a line in a shell; what it printed. Throws if it fails. @param {string} line @param {Record<string, string>} [env] */
 export async function run(line, env = {}) {
-    const script = `taskwright() { ${PROGRAM} "$@"; }\n${line}`;
+    const script = `taskwright() { ${BINARY} "$@"; }\n${line}`;
     const { stdout } = await promisify(execFile)('sh', ['-c', script], { env: { PATH: process.env.PATH, HOME: '/nonexistent', ...env }, timeout: 20_000 });
     return stdout;
 }

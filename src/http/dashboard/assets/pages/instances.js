@@ -34,7 +34,7 @@ export default function Instances({ query }) {
         return address;
     };
     const list = useInstances(text, limit ? Number(limit) : PAGE, () => scrollY > 8 || ids.size > 0);
-    const tasks = useResource('/v1/definitions').answer?.json.definitions ?? [];
+    const tasks = useResource('/v1/definitions').answer?.json.definitions ?? null;
     const ofTask = filters.task_id ? `?task_id=${encodeURIComponent(filters.task_id)}` : '';
     const narrow = filters.label.length || filters.created_after || filters.created_before;
     const stats = useResource(narrow ? null : `/v1/stats${ofTask}`, (news) => news.changed.size > 0);

@@ -9,15 +9,18 @@ import { STATUSES, StatusWord } from './status.js';
 const AGES = ['-15m', '-1h', '-24h', '-7d'];
 
 /** The filters with what was typed added, or why that is none.
- * @param {string} typed @param {Filters} filters @param {Definition[]} tasks @returns {Filters | string} */
+ * While the tasks are not known yet, a word is taken for one of them: the list says if it is not.
+ * @param {string} typed @param {Filters} filters @param {Definition[] | null} tasks @returns {Filters | string} */
 function add(typed, filters, tasks) {
     const text = typed.trim();
     const status = STATUSES.find((one) => one === text.replace(/^status:/, ''));
     if (status) return { ...filters, status: [...new Set([...filters.status, status])] };
     if (/^-\d+(\.\d+)?(ms|s|m|h|d)?$/.test(text)) return { ...filters, created_after: text };
-    const name = text.replace(/^task(_id)?:/, '').toLowerCase();
-    const task = tasks.find((one) => one.id.toLowerCase() === name || one.name.toLowerCase() === name);
+    const name = text.replace(/^task(_id)?:/, '');
+    const same = (/** @type {string} */ other) => other.toLowerCase() === name.toLowerCase();
+    const task = tasks?.find((one) => same(one.id) || same(one.name));
     if (task) return { ...filters, task_id: task.id };
+    if (!tasks && /^[\w.-]+$/.test(name)) return { ...filters, task_id: name };
     if (/^[\w./-]{1,63}:/.test(text)) return { ...filters, label: [...new Set([...filters.label, text.replace(/:$/, '')])] };
     return `No task has the name ${text}. A label is key:value, an age such as -24h.`;
 }
@@ -29,7 +32,7 @@ const moment = (text, ago, at) => (text.startsWith('-') ? `${ago} ${text.slice(1
 const Chip = ({ text, off }) =>
     html`<span class="chip">${text}<button type="button" onClick=${off} aria-label=${`Remove ${text}`}><${Icon} name="close" /></button></span>`;
 
-/** @param {{filters: Filters, tasks: Definition[], counts: Record<Status, number> | null, change: (filters: Filters) => void}} props */
+/** @param {{filters: Filters, tasks: Definition[] | null, counts: Record<Status, number> | null, change: (filters: Filters) => void}} props */
 export function FilterBar({ filters, tasks, counts, change }) {
     const box = useRef(/** @type {HTMLInputElement | null} */ (null));
     const [fault, setFault] = useState('');
@@ -70,7 +73,7 @@ export function FilterBar({ filters, tasks, counts, change }) {
                 aria-describedby=${`${id}-fault`} autocomplete="off" spellcheck=${false} placeholder="Task, key:value or -24h" onInput=${onInput}
                 onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === 'Escape' && box.current?.blur()} />
             <datalist id=${`${id}-offers`}>
-                ${tasks.map((task) => html`<option value=${task.id}>task</option>`)}
+                ${tasks?.map((task) => html`<option value=${task.id}>task</option>`)}
                 ${AGES.map((age) => html`<option value=${age}>started since</option>`)}
             </datalist>
         </form>

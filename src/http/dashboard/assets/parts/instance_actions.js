@@ -17,7 +17,8 @@ const ASKS = {
 
 /** @param {{of: Instance, changed: () => void}} props */
 export function InstanceActions({ of, changed }) {
-    const [busy, setBusy] = useState(false);
+    /** What is on its way. The feed may tell the end before the stop is answered: a retry does not wait for that. */
+    const [busy, setBusy] = useState('');
     const [error, setError] = useState(/** @type {unknown} */ (null));
     const [asked, setAsked] = useState(/** @type {Ask} */ ('stop'));
     const asks = useRef(/** @type {HTMLDialogElement | null} */ (null));
@@ -27,21 +28,21 @@ export function InstanceActions({ of, changed }) {
     const gentle = of.status === 'running' ? 'stop' : 'cancel';
     const [word, means] = ASKS[asked];
 
-    /** @param {() => Promise<unknown>} request */
-    const act = async request => {
-        if (busy) return;
-        setBusy(true);
+    /** @param {'stop' | 'retry'} what @param {() => Promise<unknown>} request */
+    const act = async (what, request) => {
+        if (busy === what) return;
+        setBusy(what);
         setError(null);
         try {
             await request();
         } catch (error) {
             setError(error);
         }
-        setBusy(false);
+        setBusy('');
     };
     /** @param {string} query */
     // The button that has the focus goes.
-    const stop = query => act(async () => (await send('DELETE', path + query), changed())).then(() => bar.current?.focus());
+    const stop = query => act('stop', async () => (await send('DELETE', path + query), changed())).then(() => bar.current?.focus());
     const ask = (/** @type {Ask} */ what) => {
         setAsked(what);
         asks.current?.showModal();
@@ -52,7 +53,7 @@ export function InstanceActions({ of, changed }) {
         void stop(asked === 'force' ? '?force' : grace && `?grace=${encodeURIComponent(grace)}`);
     };
     const key = useRef('');
-    const retry = () => act(async () => {
+    const retry = () => act('retry', async () => {
         // A second press, and a try after a lost answer, start nothing more.
         key.current ||= crypto.getRandomValues(new Uint32Array(4)).join('-');
         const { json } = await send('POST', `${path}/retry`, '{}', { 'Idempotency-Key': key.current });
@@ -68,9 +69,9 @@ export function InstanceActions({ of, changed }) {
     if (!can('run')) return null;
     const again = url(`/tasks/${encodeURIComponent(of.task_id)}/start?from=${of.number}`);
     return html`<div ref=${bar} class="actions" tabindex="-1" role="group" aria-label="Actions">
-            ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy} onClick=${() => ask(gentle)}><${Icon} name="stop" />Stop</button>`}
-            ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy} onClick=${() => ask('force')}>Stop now</button>`}
-            ${!live && html`<button type="button" disabled=${busy} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
+            ${live && !of.stop_requested_at && html`<button type="button" disabled=${busy === 'stop'} onClick=${() => ask(gentle)}><${Icon} name="stop" />Stop</button>`}
+            ${of.status === 'running' && html`<button type="button" class="danger" disabled=${busy === 'stop'} onClick=${() => ask('force')}>Stop now</button>`}
+            ${!live && html`<button type="button" disabled=${busy === 'retry'} onClick=${retry}><${Icon} name="retry" />Retry</button>`}
             <a class="button" href=${again}>Run again with changes</a>
         </div>
         <${ProblemNote} error=${error} />
