@@ -370,6 +370,33 @@ async fn a_change_that_the_next_commit_overtakes_is_told_once() {
     bench.close().await;
 }
 
+/// As from so many clients at once: tokio runs the ledger right after the first request, before the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn starts_that_come_in_one_moment_share_a_commit() {
+    let bench = Arc::new(Bench::new().await);
+    bench.settled().await;
+    let commits = bench.store.commits();
+    bench.store.hold();
+    let clients = Arc::clone(&bench);
+    // Spawned by a task, so that all of them stand in line before the first one runs.
+    let starts = tokio::spawn(async move {
+        (0..20)
+            .map(|_| {
+                let client = Arc::clone(&clients);
+                let later = StartOptions { when: When::After(Duration::from_secs(3600)), ..StartOptions::default() };
+                tokio::spawn(async move { client.start_with("quick", later).await })
+            })
+            .collect::<Vec<_>>()
+    });
+    let starts = starts.await.expect("they are sent");
+    wait_for("a commit", async || (bench.store.commits() > commits).then_some(())).await;
+    bench.store.release();
+    for start in join_all(starts).await {
+        start.expect("no panic").expect("it starts");
+    }
+    assert_eq!(bench.store.commits(), commits + 1, "some had a commit to themselves");
+}
+
 #[tokio::test]
 async fn a_commit_is_answered_while_the_next_one_is_written() {
     let bench = Bench::new().await;
