@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     domain::{Instance, InstanceKey, Micros, Status, error::chain},
-    store::{Batch, Claimed, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then, Written},
+    store::{
+        Batch, Claimed, CommitError, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then,
+        Written,
+    },
 };
 
 /// What is done with what was committed.
@@ -92,9 +95,16 @@ impl Changed {
 }
 
 impl Publisher {
-    /// Publishes what became of `units`. Answers when the next thing that it scheduled is due.
-    pub async fn publish(&self, landed: Landed) -> Option<Micros> {
-        let Landed { units, commit, committed, slots } = landed;
+    /// Publishes what became of `units`, once it is synced. Answers when the next thing that it scheduled is due.
+    ///
+    /// # Errors
+    /// [`CommitError::Fatal`] where nobody knows whether it is on the disk; whoever waits for it is refused.
+    pub async fn publish(&self, landed: Landed) -> Result<Option<Micros>, CommitError> {
+        let Landed { mut units, commit, mut committed, slots } = landed;
+        if let Err(error) = std::mem::take(&mut committed.synced).wait().await {
+            units.refuse(|| EngineError::Unavailable(None));
+            return Err(error);
+        }
         let mut changed = Changed { images: HashMap::default(), missed: Vec::new() };
         let mut due = Vec::new();
 
@@ -151,7 +161,7 @@ impl Publisher {
             self.answer_finish(unit, outcome);
         }
         self.runner.begin(attempts);
-        due.into_iter().min()
+        Ok(due.into_iter().min())
     }
 
     fn finished(

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Catalog, Engine, EngineError, IdempotencyKey, StartOptions, StartRequest, Started, StartedBatch,
-    lanes::{StartItem, StartReply},
+    lanes::{NotTaken, StartItem, StartReply},
     next_image::Commit,
     prepare,
 };
@@ -161,10 +161,13 @@ impl Engine {
         let (reply, mut answer) = oneshot::channel();
         let item = StartItem { bytes: prepare::bytes(&start), start, catalog, reply, until_done };
         let too_early = NegativeControl::ReplyBeforeCommit.is_on().then(|| as_if_committed(&item.start));
-        if self.inner.lanes.push_start(item).is_err() {
-            let pending = self.inner.state.pending.load(Ordering::Relaxed);
-            return Err(EngineError::QueueFull { pending, limit: self.inner.settings.pending });
-        }
+        self.inner.lanes.push_start(item).map_err(|why| match why {
+            NotTaken::Closed => EngineError::Unavailable(None),
+            NotTaken::Full => EngineError::QueueFull {
+                pending: self.inner.state.pending.load(Ordering::Relaxed),
+                limit: self.inner.settings.pending,
+            },
+        })?;
         if too_early.is_some() {
             return Ok(too_early);
         }

@@ -156,8 +156,12 @@ impl Units {
 
     /// How many rows they write.
     pub fn rows(&self) -> usize {
-        let starts: usize = self.starts.iter().map(|item| item.start.instances.len()).sum();
-        self.len() - self.starts.len() + starts
+        self.len() - self.starts.len() + self.new_instances()
+    }
+
+    /// How many instances the starts make.
+    pub fn new_instances(&self) -> usize {
+        self.starts.iter().map(|item| item.start.instances.len()).sum()
     }
 
     /// Writes the items into `batch`.

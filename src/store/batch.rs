@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::{Answer, Synced};
 use crate::domain::{
     Definition, Ended, InstanceError, Json, Labels, Limits, LogChunk, Micros, Outcome, Progress, Status, Verdict,
     Workload,
@@ -45,6 +46,8 @@ pub struct Batch {
     pub definition: Option<DefinitionChange>,
     /// What is kept no longer.
     pub purge: Option<Purge>,
+    /// When the commit is answered.
+    pub answer: Answer,
 }
 
 /// The clock was set: it would have shown one time, and shows another.
@@ -74,6 +77,7 @@ impl Batch {
             claims: None,
             definition: None,
             purge: None,
+            answer: Answer::Synced,
         }
     }
 
@@ -261,7 +265,7 @@ pub enum DefinitionChange {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Default)]
 pub struct Committed {
     /// For each finish.
     pub finishes: Vec<FinishOutcome>,
@@ -283,6 +287,8 @@ pub struct Committed {
     pub definition: Option<DefinitionOutcome>,
     /// What was purged; only where the batch asked for it.
     pub purged: Purged,
+    /// When it is synced to disk: it is already, unless the batch asked for an answer before that.
+    pub synced: Synced,
 }
 
 /// What became of a change of definitions.

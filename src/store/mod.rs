@@ -1,11 +1,13 @@
 //! Where instances are kept: one deep trait, each backend with its own best SQL.
 //!
 //! All writes of a daemon reach a store as one [`Batch`] at a time, from one loop. There is no
-//! `update(row)` and no transaction outside a backend. Reads see only what is committed.
+//! `update(row)` and no transaction outside a backend. Reads answer only what is committed. An instance tells
+//! by its `batch` of which commit it is, which may not be synced yet; everything else is.
 
 pub mod batch;
 pub mod error;
 pub mod sqlite;
+mod synced;
 
 use std::{fmt, sync::Arc};
 
@@ -17,6 +19,7 @@ pub use batch::{
     Stop, StopOutcome, Then, Written,
 };
 pub use error::{CommitError, OpenError, StoreError};
+pub use synced::{Answer, Synced};
 
 use crate::domain::{
     Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
@@ -24,7 +27,7 @@ use crate::domain::{
 
 /// The ledger's database. Every method may be called from any thread and any runtime.
 pub trait Store: Send + Sync + 'static {
-    /// Writes `batch` as one transaction and answers when it is synced to disk.
+    /// Writes `batch` as one transaction and answers when it is synced to disk, or as soon as [`Batch::answer`] says.
     ///
     /// The batch is taken by reference so that it can be tried again after [`CommitError::NotCommitted`].
     fn commit<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>>;

@@ -86,6 +86,15 @@ pub enum Waiting {
     Nothing,
 }
 
+/// Why a start is not put in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// There is no room.
+    Full,
+    /// Nothing is written any more.
+    Closed,
+}
+
 /// So many patient finishes are company enough.
 const MOST_PATIENT: usize = 64;
 
@@ -117,19 +126,22 @@ impl Lanes {
         self.start_rows.load(Relaxed) < START_ROWS && self.start_bytes.load(Relaxed) < START_BYTES
     }
 
-    /// Puts a start in line; gives it back if there is no room or the ledger has ended.
+    /// Puts a start in line.
     ///
     /// # Errors
-    /// The item itself.
-    pub fn push_start(&self, item: StartItem) -> Result<(), Box<StartItem>> {
+    /// Why it cannot stand there.
+    pub fn push_start(&self, item: StartItem) -> Result<(), NotTaken> {
         let mut inner = self.lock();
         let rows = item.start.instances.len();
         // A request larger than the whole lane must still be able to pass an empty one.
         let room = inner.starts.is_empty()
             || (self.start_rows.load(Relaxed) + rows <= START_ROWS
                 && self.start_bytes.load(Relaxed) + item.bytes <= START_BYTES);
-        if inner.closed || !room {
-            return Err(Box::new(item));
+        if inner.closed {
+            return Err(NotTaken::Closed);
+        }
+        if !room {
+            return Err(NotTaken::Full);
         }
         self.start_rows.fetch_add(rows, Relaxed);
         self.start_bytes.fetch_add(item.bytes, Relaxed);

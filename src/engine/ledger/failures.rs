@@ -37,7 +37,7 @@ impl Ledger {
             match self.attempt(&batch).await {
                 Attempted::Committed(committed) => {
                     let landed = self.land(part, batch, *committed);
-                    self.show(landed).await;
+                    self.show(landed).await?;
                 }
                 Attempted::NotCommitted(_) => self.give_up(part).await?,
                 Attempted::Fatal(error) => {
@@ -110,8 +110,7 @@ impl Ledger {
         match self.attempt(&batch).await {
             Attempted::Committed(committed) => {
                 let landed = self.land(stops, batch, *committed);
-                self.show(landed).await;
-                Ok(())
+                self.show(landed).await
             }
             Attempted::NotCommitted(_) | Attempted::Refused(_) => {
                 stops.refuse(|| EngineError::Unavailable(None));

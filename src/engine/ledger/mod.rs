@@ -3,7 +3,7 @@
 //! Take what waits, write it as one transaction, commit with a real sync, publish the new images,
 //! answer every waiter, hand the claimed attempts to the `Runner`. While one commit is in flight the next
 //! batch gathers: no timers, no added latency when idle, a cost per instance that falls as load grows.
-//! Where more is waiting already, a commit is shown while the store writes the next one.
+//! Where more is waiting already, a commit is synced and shown while the store writes the next one.
 //!
 //! A commit fails in four ways. Not committed: the same again for some seconds, then starts and stops
 //! are refused while finishes and reports stay. A row refused: the batch is halved until the culprit
@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     domain::{Micros, Workload, error::chain},
-    store::{Batch, Claimed, Claims, ClockSet, CommitError, Committed, Store},
+    store::{Answer, Batch, Claimed, Claims, ClockSet, CommitError, Committed, Store},
 };
 
 /// How long a commit is tried again before its starts and stops are refused. With the store's own wait for a
@@ -44,6 +44,9 @@ const RETRY_FOR: Duration = Duration::from_millis(4500);
 /// The wait between two tries: doubled from the first to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LAST_BACKOFF: Duration = Duration::from_millis(500);
+/// From so many new instances on a commit is synced while the next one is written. Where fewer come at once nothing waits
+/// to be written by then most often, and a sync within the commit spares two switches between threads.
+const COMPANY: usize = 8;
 
 /// The loop and what it needs.
 pub struct Ledger {
@@ -117,10 +120,21 @@ impl Ledger {
         loop {
             let now = Instant::now();
             self.look_at_clock();
+            if let Some(landed) = &mut landed
+                && self.lanes.waiting(now) != Waiting::Now
+                && !self.state.is_draining()
+            {
+                tokio::select! {
+                    biased;
+                    () = landed.committed.synced.known() => {}
+                    () = self.company() => continue,
+                }
+            }
             if let Some(landed) =
                 landed.take_if(|_| self.lanes.waiting(now) != Waiting::Now || self.state.is_draining())
+                && let Err(error) = self.show(landed).await
             {
-                self.show(landed).await;
+                return LedgerEnd::Fatal(error);
             }
             if landed.is_none() {
                 // A drain waits for this: what a commit began is known then.
@@ -152,8 +166,10 @@ impl Ledger {
             self.turn_back(&mut units);
             let batch = self.batch_for(&units);
             if batch.is_empty() {
-                if let Some(landed) = landed.take() {
-                    self.show(landed).await;
+                if let Some(landed) = landed.take()
+                    && let Err(error) = self.show(landed).await
+                {
+                    return LedgerEnd::Fatal(error);
                 }
                 continue;
             }
@@ -203,6 +219,13 @@ impl Ledger {
             Some(until) => {
                 let _ = tokio::time::timeout_at(until.into(), self.wake.notified()).await;
             }
+        }
+    }
+
+    /// Waits until so many starts have come that they are worth a commit while the one before it is synced.
+    async fn company(&self) {
+        while self.lanes.start_rows() < COMPANY {
+            self.wake.notified().await;
         }
     }
 
@@ -274,6 +297,9 @@ impl Ledger {
         for room in batch.claims.iter_mut().flat_map(|claims| &mut claims.rooms) {
             room.older = !fresh.contains(&room.task_id);
         }
+        if units.new_instances() >= COMPANY && Landed::may_be_shown_later(&batch) {
+            batch.answer = Answer::Written;
+        }
         batch
     }
 
@@ -292,7 +318,13 @@ impl Ledger {
             Some(before) => {
                 // The commit is polled first, so that the store is at work before we are.
                 let (outcome, due) = tokio::join!(self.store.commit(&batch), self.publisher.publish(before));
-                self.next_due = self.next_due.into_iter().chain(due).min();
+                match due {
+                    Ok(due) => self.next_due = self.next_due.into_iter().chain(due).min(),
+                    Err(error) => {
+                        self.abandon(units);
+                        return Err(error);
+                    }
+                }
                 outcome.into()
             }
         };
@@ -308,7 +340,7 @@ impl Ledger {
                     if patient {
                         return Ok(Some(landed));
                     }
-                    self.show(landed).await;
+                    self.show(landed).await?;
                     return Ok(None);
                 }
                 Attempted::Refused(error) => {
@@ -374,10 +406,11 @@ impl Ledger {
         Landed { units, commit: Commit::from(&batch), committed, slots }
     }
 
-    /// Shows and answers what was committed.
-    async fn show(&mut self, landed: Landed) {
-        let due = self.publisher.publish(landed).await;
+    /// Shows and answers what was committed, once it is synced.
+    async fn show(&mut self, landed: Landed) -> Result<(), CommitError> {
+        let due = self.publisher.publish(landed).await?;
         self.next_due = self.next_due.into_iter().chain(due).min();
+        Ok(())
     }
 
     /// A task that gave less than was asked for has nothing more that is ready.

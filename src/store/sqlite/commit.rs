@@ -14,6 +14,7 @@ use super::{
     fault::Stage,
     finishes, log_writes, promotions, purge, reports, sequence,
     sequence::Sequence,
+    settings::Synchronous,
     starts,
     statement::execute,
     stops,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::Status,
-    store::{Batch, CommitError, Committed, Purged},
+    store::{Answer, Batch, CommitError, Committed, Purged, Synced},
 };
 
 /// The connection that writes, and what it knows.
@@ -35,18 +36,25 @@ pub(super) struct Writer {
     sequence: Sequence,
     /// The counters of the present minute, as committed; None where they are to be read again.
     present: Option<Present>,
+    /// How commits are synced that are answered once they are.
+    synchronous: Synchronous,
+    /// How the connection syncs; None where that is not known.
+    in_force: Option<Synchronous>,
     /// A commit failed for good; nothing is written any more.
     failed: bool,
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, sequence: Sequence) -> Self {
+    /// A writer over `connection`, which syncs as `synchronous` says.
+    pub(super) fn new(connection: SqliteConnection, sequence: Sequence, synchronous: Synchronous) -> Self {
         Writer {
             connection: Some(connection),
             texts: Texts::default(),
             in_transaction: false,
             sequence,
             present: None,
+            synchronous,
+            in_force: Some(synchronous),
             failed: false,
         }
     }
@@ -79,14 +87,22 @@ pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed
     if !is_stop && !writing.reserve.admits_all() {
         return Err(CommitError::NotCommitted("the disk is full: what room is left is kept for stops".into()));
     }
-    let mut outcome = transact(&mut writer.writer, batch).await;
+    let announced = match &writing.syncer {
+        Some(syncer) if batch.answer == Answer::Written => Some(syncer.announce().await?),
+        _ => None,
+    };
+    let level = if announced.is_some() { Synchronous::Normal } else { writer.writer.synchronous };
+    let mut outcome = transact(&mut writer.writer, batch, level).await;
     if is_stop && outcome.as_ref().is_err_and(fault::is_want_of_room) && writing.reserve.give() {
-        outcome = transact(&mut writer.writer, batch).await;
+        outcome = transact(&mut writer.writer, batch, level).await;
     }
     if matches!(outcome, Err(CommitError::Fatal(_))) {
         writer.writer.failed = true;
     }
-    if outcome.is_ok() {
+    if let Ok(committed) = &mut outcome {
+        if let Some(announced) = announced {
+            committed.synced = announced.written();
+        }
         writing.checkpointer.committed(batch);
     }
     outcome
@@ -106,7 +122,7 @@ impl Drop for Caller<'_> {
     }
 }
 
-async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, CommitError> {
+async fn transact(writer: &mut Writer, batch: &Batch, level: Synchronous) -> Result<Committed, CommitError> {
     if writer.failed {
         return Err(CommitError::Fatal("an earlier commit failed for good".into()));
     }
@@ -122,12 +138,14 @@ async fn transact(writer: &mut Writer, batch: &Batch) -> Result<Committed, Commi
         let mut sequence = writer.sequence;
         // Not there again unless this commit succeeds.
         let mut present = writer.present.take();
-        let mut transaction = Transaction::begin(connection, &mut writer.texts);
+        let change = (writer.in_force.take() != Some(level)).then_some(level);
+        let mut transaction = Transaction::begin(connection, &mut writer.texts, change);
         match sections(&mut transaction, batch, finishes, &mut sequence, &mut present).await {
             Ok(committed) => {
                 writer.in_transaction = false;
                 writer.sequence = sequence;
                 writer.present = present;
+                writer.in_force = Some(level);
                 return Ok(committed);
             }
             // Somebody stopped it meanwhile, or the attempt is over: the same again, reading what became of each.
@@ -216,5 +234,6 @@ async fn sections(
         next_due,
         definition,
         purged,
+        synced: Synced::default(),
     })
 }

@@ -36,6 +36,7 @@ mod starts;
 mod statement;
 mod stats;
 mod stops;
+mod syncer;
 mod transaction;
 
 use std::{
@@ -60,6 +61,7 @@ use checkpoint::Checkpointer;
 use commit::Writer;
 use readers::Readers;
 use reserve::Reserve;
+use syncer::Syncer;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
@@ -73,6 +75,8 @@ pub struct SqliteStore {
 struct Writing {
     writer: Arc<tokio::sync::Mutex<Writer>>,
     checkpointer: Checkpointer,
+    /// None where commits are not synced.
+    syncer: Option<Syncer>,
     reserve: Reserve,
     /// Held until everything else is closed.
     lock: Mutex<Option<File>>,
@@ -103,6 +107,20 @@ impl SqliteStore {
     pub async fn open_for_check(path: impl Into<PathBuf>) -> Result<SqliteStore, OpenError> {
         open::for_check(&path.into()).await
     }
+
+    /// What `read` finds, once all of that is synced: for what does not tell which commit it is of.
+    fn read<'a, T: Send>(
+        &'a self,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move {
+            let found = read.await?;
+            if let Some(syncer) = self.writing.as_ref().and_then(|writing| writing.syncer.as_ref()) {
+                syncer.settled().await?;
+            }
+            Ok(found)
+        })
+    }
 }
 
 impl Store for SqliteStore {
@@ -132,15 +150,15 @@ impl Store for SqliteStore {
     }
 
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
-        Box::pin(log_reads::lines(&self.readers, query))
+        self.read(log_reads::lines(&self.readers, query))
     }
 
     fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
-        Box::pin(log_reads::extent(&self.readers, instance))
+        self.read(log_reads::extent(&self.readers, instance))
     }
 
     fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>> {
-        Box::pin(instances::attempts(&self.readers, instance))
+        self.read(instances::attempts(&self.readers, instance))
     }
 
     fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>> {
@@ -156,7 +174,7 @@ impl Store for SqliteStore {
     }
 
     fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
-        Box::pin(stats::stats(&self.readers, query))
+        self.read(stats::stats(&self.readers, query))
     }
 
     fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {
@@ -184,6 +202,9 @@ impl Store for SqliteStore {
             self.readers.close().await;
             if let Some(writing) = &self.writing {
                 writing.checkpointer.close().await;
+                if let Some(syncer) = &writing.syncer {
+                    syncer.close();
+                }
                 // The last connection to close brings the log into the database file and deletes it.
                 writing.writer.lock().await.close().await;
                 writing.lock.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -23,8 +23,9 @@ use super::{
     readers::Readers,
     reserve::Reserve,
     sequence,
-    settings::Settings,
+    settings::{Settings, Synchronous},
     statement::execute,
+    syncer::Syncer,
 };
 use crate::store::{Identity, OpenError, error::Cause};
 
@@ -72,11 +73,16 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             schema: SCHEMA.unsigned_abs(),
         };
         let readers = Readers::open(path).await?;
-        let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, sequence)));
+        let writer = Arc::new(tokio::sync::Mutex::new(Writer::new(writer, sequence, settings.synchronous)));
         let checkpoints = connection::checkpointer(path, settings.synchronous).await?;
         let checkpointer = Checkpointer::start(checkpoints, Arc::clone(&writer)).map_err(sqlx::Error::Io)?;
+        let syncer = match settings.synchronous {
+            // After the first commit, which has made the log.
+            Synchronous::Full | Synchronous::Extra => Some(Syncer::start(path).map_err(sqlx::Error::Io)?),
+            Synchronous::Off | Synchronous::Normal => None,
+        };
         let reserve = Reserve::take(path).map_err(sqlx::Error::Io)?;
-        let writing = Writing { writer, checkpointer, reserve, lock: Mutex::new(Some(lock)) };
+        let writing = Writing { writer, checkpointer, syncer, reserve, lock: Mutex::new(Some(lock)) };
         Ok(SqliteStore { identity, readers, writing: Some(writing) })
     };
     opened.await.map_err(|fault| fault.at(&location))

@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection, sqlite::SqliteRow}
 
 use super::{
     fault::Stage,
+    settings::Synchronous,
     statement::{Arguments, Statement},
 };
 
@@ -87,12 +88,24 @@ const EXPECT_CHANGES: &str = "SELECT json('') WHERE changes() <> ?";
 
 impl<'c> Transaction<'c> {
     /// A transaction that takes the write lock with its first statement: a lock taken later is refused at once where
-    /// another process holds it.
-    pub(super) fn begin(connection: &'c mut SqliteConnection, texts: &'c mut Texts) -> Self {
+    /// another process holds it. Where `synchronous` is given the connection syncs so from then on: that cannot be
+    /// changed within a transaction.
+    pub(super) fn begin(
+        connection: &'c mut SqliteConnection,
+        texts: &'c mut Texts,
+        synchronous: Option<Synchronous>,
+    ) -> Self {
+        let begin = match synchronous {
+            None => "BEGIN IMMEDIATE",
+            Some(Synchronous::Off) => "PRAGMA synchronous = OFF; BEGIN IMMEDIATE",
+            Some(Synchronous::Normal) => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+            Some(Synchronous::Full) => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            Some(Synchronous::Extra) => "PRAGMA synchronous = EXTRA; BEGIN IMMEDIATE",
+        };
         Transaction {
             connection,
             texts,
-            queued: vec![Piece("BEGIN IMMEDIATE")],
+            queued: vec![Piece(begin)],
             arguments: Arguments::default(),
             large: false,
             expectations: Vec::new(),

@@ -11,11 +11,17 @@ use crate::{
     support::{server::TestServer, wait_for, wait_within},
 };
 
+/// So few that SQLite syncs within COMMIT.
+const FEW: u32 = 4;
+/// So many that most syncs are made beside the next commit.
+const MANY: u32 = 32;
+
 #[tokio::test]
 async fn a_failed_sync_ends_the_daemon_and_loses_nothing() {
     for nth in [1, 2, 3, 5, 8, 13, 21, 34].into_iter().chain(35..=lane::count(34, 100)) {
         let mut server = TestServer::start().await;
-        let end = end_after_failed_sync(&mut server, nth).await;
+        let clients = if nth % 2 == 0 { FEW } else { MANY };
+        let end = end_after_failed_sync(&mut server, nth, clients).await;
         let (status, said) = end.expect("it ends");
         assert_eq!(status.code(), Some(1), "sync {nth} failed: {status}\n{said}");
         assert!(said.contains("cannot go on"), "sync {nth} failed: {said}");
@@ -25,16 +31,18 @@ async fn a_failed_sync_ends_the_daemon_and_loses_nothing() {
 /// The control: a daemon that takes a failed sync for one that can be tried again.
 #[tokio::test]
 async fn control_a_daemon_that_goes_on_after_a_failed_sync_is_noticed() {
-    let mut server = TestServer::with("", &[("TASKWRIGHT_CONTROL", "retry-after-failed-sync")]).await;
-    assert!(end_after_failed_sync(&mut server, 2).await.is_none());
+    for clients in [FEW, MANY] {
+        let mut server = TestServer::with("", &[("TASKWRIGHT_CONTROL", "retry-after-failed-sync")]).await;
+        assert!(end_after_failed_sync(&mut server, 2, clients).await.is_none(), "{clients} clients");
+    }
 }
 
 /// How the daemon ended after its `nth` sync failed under load, and what it said; None where it went on. What was
 /// acknowledged is there afterwards.
-async fn end_after_failed_sync(server: &mut TestServer, nth: u32) -> Option<(ExitStatus, String)> {
+async fn end_after_failed_sync(server: &mut TestServer, nth: u32, clients: u32) -> Option<(ExitStatus, String)> {
     let inject = format!("inject=fdatasync:error=EIO:when={nth}");
     let strace = Strace::attach(server.pid(), &["-e", "trace=fdatasync", "-e", &inject]).await;
-    let load = Load::begin(server, 4);
+    let load = Load::begin(server, clients);
     let mut before = None;
     let end = wait_for("the end of the daemon, or more starts", async || {
         if let Some(status) = server.has_ended() {

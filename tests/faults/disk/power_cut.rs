@@ -10,6 +10,9 @@ use crate::{
     support::server::{Surroundings, TestServer},
 };
 
+/// So many that commits are synced beside the next one, and few enough that some are synced within COMMIT.
+const CLIENTS: u32 = 16;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_a_power_cut() {
     if lane::is_privileged() {
@@ -38,7 +41,7 @@ async fn cut_again_and_again(synchronous: &str, cuts: u32) -> Findings {
     let surroundings = Surroundings { database: Some(database), ..Surroundings::default() };
     let config = place.config(&format!("[database]\nsynchronous = \"{synchronous}\"\n"));
     let mut server = TestServer::within(&config, &[], surroundings).await;
-    let load = Load::begin(&server.url(""), &place, Mix { seed: random.next(), ..Mix::default() });
+    let load = Load::begin(&server.url(""), &place, Mix { seed: random.next(), clients: CLIENTS, ..Mix::default() });
     for _ in 0..cuts {
         // The one wait that is no condition: the moment is what is random here.
         tokio::time::sleep(random.time(Duration::from_millis(300), Duration::from_millis(900))).await;

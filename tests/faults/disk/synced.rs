@@ -35,8 +35,8 @@ async fn answered_and_unsynced(synchronous: &str, variables: &[(&str, &str)]) ->
     let mut server = TestServer::with(&config, variables).await;
     let watched = "trace=recvfrom,read,readv,sendto,write,writev,fdatasync,fsync";
     let strace = Strace::attach(server.pid(), &["-y", "-s", "40", "-e", watched]).await;
-    // One client alone, then some at once, so that they share syncs.
-    for clients in [1, 8] {
+    // One client alone, some that share syncs, and so many that a commit is synced while the next one is written.
+    for clients in [1, 8, 32] {
         let load = Load::begin(&server, clients);
         load.acknowledges(lane::count(100, 2000) as usize).await;
         load.end().await;

@@ -11,9 +11,9 @@ use std::{
 use futures_util::future::BoxFuture;
 use taskwright::{
     domain::{Instance, InstanceKey},
-    store::{Batch, CommitError, Committed, Store, StoreError},
+    store::{Answer, Batch, CommitError, Committed, Store, StoreError, Synced},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::support::decorated::{Decorated, Decorator};
 
@@ -26,10 +26,15 @@ pub enum Fault {
     Fatal,
     /// It is written, and the answer is lost.
     UnknownAfterCommit,
+    /// It is written, and its sync, for which the caller waits by itself, fails.
+    NotSynced,
 }
 
 /// A store that fails on demand.
 pub type FaultyStore = Decorated<Faults>;
+
+/// Tells a caller that waits for a sync what became of it.
+type SyncAnswer = oneshot::Sender<Result<(), CommitError>>;
 
 /// What is demanded of it.
 pub struct Faults {
@@ -39,7 +44,10 @@ pub struct Faults {
     reads_fail: AtomicBool,
     gate: Semaphore,
     held: AtomicBool,
+    /// Of commits whose syncs are held, where they are.
+    unsynced: Mutex<Option<Vec<SyncAnswer>>>,
     commits: AtomicUsize,
+    starts: Mutex<Vec<usize>>,
     landed: watch::Sender<usize>,
     gets: AtomicUsize,
     gets_wait_for: AtomicUsize,
@@ -54,7 +62,9 @@ impl FaultyStore {
             reads_fail: AtomicBool::new(false),
             gate: Semaphore::new(0),
             held: AtomicBool::new(false),
+            unsynced: Mutex::default(),
             commits: AtomicUsize::new(0),
+            starts: Mutex::default(),
             landed: watch::Sender::new(0),
             gets: AtomicUsize::new(0),
             gets_wait_for: AtomicUsize::new(0),
@@ -100,6 +110,23 @@ impl Faults {
         self.gate.add_permits(1);
     }
 
+    /// What is answered before its sync is not known to be synced, until [`Faults::release_syncs`].
+    pub fn hold_syncs(&self) {
+        *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// How many syncs are held.
+    pub fn held_syncs(&self) -> usize {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Vec::len)
+    }
+
+    /// Says of what was held that it is synced, and holds nothing more.
+    pub fn release_syncs(&self) {
+        for answer in self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).take().into_iter().flatten() {
+            let _ = answer.send(Ok(()));
+        }
+    }
+
     /// From here on instances are read only when `more` commits have landed.
     pub fn read_after_commits(&self, more: usize) {
         self.gets_wait_for.store(*self.landed.borrow() + more, Ordering::SeqCst);
@@ -108,6 +135,11 @@ impl Faults {
     /// How many reads of instances were answered.
     pub fn gets(&self) -> usize {
         self.gets.load(Ordering::SeqCst)
+    }
+
+    /// How many starts there were in each commit that was asked for.
+    pub fn starts(&self) -> Vec<usize> {
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many commits were asked for.
@@ -119,7 +151,12 @@ impl Faults {
 impl Decorator for Faults {
     fn commit<'a>(&'a self, inner: &'a dyn Store, batch: &'a Batch) -> BoxFuture<'a, Result<Committed, CommitError>> {
         Box::pin(async move {
+            if batch.purge.is_some() {
+                // It comes when it will: nothing is demanded of it, and nobody counts on it.
+                return inner.commit(batch).await;
+            }
             self.commits.fetch_add(1, Ordering::SeqCst);
+            self.starts.lock().unwrap_or_else(PoisonError::into_inner).push(batch.starts.len());
             if self.held.load(Ordering::SeqCst) {
                 self.gate.acquire().await.expect("the gate is never closed").forget();
             }
@@ -134,12 +171,27 @@ impl Decorator for Faults {
             let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match fault {
                 None => {
-                    let committed = inner.commit(batch).await?;
+                    let mut committed = inner.commit(batch).await?;
+                    if batch.answer == Answer::Written
+                        && let Some(unsynced) = &mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+                    {
+                        let (answer, synced) = Synced::later();
+                        unsynced.push(answer);
+                        committed.synced = synced;
+                    }
                     self.landed.send_modify(|landed| *landed += 1);
                     Ok(committed)
                 }
                 Some(Fault::NotCommitted) => Err(CommitError::NotCommitted("busy on demand".into())),
                 Some(Fault::Fatal) => Err(CommitError::Fatal("a sync fails on demand".into())),
+                Some(Fault::NotSynced) => {
+                    let mut committed = inner.commit(batch).await?;
+                    assert_eq!(batch.answer, Answer::Written, "the caller waits for its sync");
+                    let (answer, synced) = Synced::later();
+                    answer.send(Err(CommitError::Fatal("a sync fails on demand".into()))).expect("it is waited for");
+                    committed.synced = synced;
+                    Ok(committed)
+                }
                 Some(Fault::UnknownAfterCommit) => {
                     inner.commit(batch).await?;
                     Err(CommitError::Unknown("the connection dies on demand".into()))
