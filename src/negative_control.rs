@@ -25,6 +25,8 @@ pub(crate) enum NegativeControl {
     ReplyBeforeCommit,
     /// `retry-after-failed-sync`: a sync that failed is taken for one that can be tried again.
     RetryAfterFailedSync,
+    /// `show-before-sync`: a commit that is synced beside the next one is shown and answered without waiting for that.
+    ShowBeforeSync,
     /// `unwatched-clock`: nobody notices that the clock was set.
     UnwatchedClock,
 }
@@ -39,6 +41,7 @@ impl NegativeControl {
             NegativeControl::NoReserve => "no-reserve",
             NegativeControl::ReplyBeforeCommit => "reply-before-commit",
             NegativeControl::RetryAfterFailedSync => "retry-after-failed-sync",
+            NegativeControl::ShowBeforeSync => "show-before-sync",
             NegativeControl::UnwatchedClock => "unwatched-clock",
         }
     }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     domain::{Instance, InstanceKey, Micros, Status, error::chain},
+    negative_control::NegativeControl,
     store::{
         Batch, Claimed, CommitError, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then,
         Written,
@@ -101,7 +102,10 @@ impl Publisher {
     /// [`CommitError::Fatal`] where nobody knows whether it is on the disk; whoever waits for it is refused.
     pub async fn publish(&self, landed: Landed) -> Result<Option<Micros>, CommitError> {
         let Landed { mut units, commit, mut committed, slots } = landed;
-        if let Err(error) = std::mem::take(&mut committed.synced).wait().await {
+        let synced = std::mem::take(&mut committed.synced);
+        if !NegativeControl::ShowBeforeSync.is_on()
+            && let Err(error) = synced.wait().await
+        {
             units.refuse(|| EngineError::Unavailable(None));
             return Err(error);
         }

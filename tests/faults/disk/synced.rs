@@ -9,32 +9,46 @@ use crate::{
     support::server::TestServer,
 };
 
+/// Syncs that take 20 ms: others end while the answers are still being made.
+const SLOW_SYNCS: [&str; 2] = ["-e", "inject=fdatasync:delay_enter=20000"];
+
 #[tokio::test]
 async fn each_start_is_synced_before_it_is_acknowledged() {
-    let (answered, unsynced) = answered_and_unsynced("full", &[]).await;
-    assert_eq!(unsynced, 0, "of {answered}");
+    for injected in [&[][..], &SLOW_SYNCS] {
+        let (answered, unsynced) = answered_and_unsynced("full", &[], injected).await;
+        assert_eq!(unsynced, 0, "of {answered}");
+    }
 }
 
 #[tokio::test]
 async fn control_a_reply_without_a_sync_is_noticed() {
     for level in ["off", "normal"] {
-        let (answered, unsynced) = answered_and_unsynced(level, &[]).await;
+        let (answered, unsynced) = answered_and_unsynced(level, &[], &[]).await;
         assert!(unsynced > answered / 2, "synchronous = {level}: {unsynced} of {answered}");
     }
 }
 
 #[tokio::test]
 async fn control_a_reply_before_the_commit_is_noticed() {
-    let (answered, unsynced) = answered_and_unsynced("full", &[("TASKWRIGHT_CONTROL", "reply-before-commit")]).await;
+    let (answered, unsynced) =
+        answered_and_unsynced("full", &[("TASKWRIGHT_CONTROL", "reply-before-commit")], &[]).await;
     assert!(unsynced > 0, "0 of {answered}");
 }
 
+#[tokio::test]
+async fn control_a_reply_before_a_sync_beside_the_next_commit_is_noticed() {
+    let control = [("TASKWRIGHT_CONTROL", "show-before-sync")];
+    let (answered, unsynced) = answered_and_unsynced("full", &control, &SLOW_SYNCS).await;
+    assert!(unsynced > 20, "{unsynced} of {answered}");
+}
+
 /// How many starts were acknowledged, and how many of them before they can have been on the disk.
-async fn answered_and_unsynced(synchronous: &str, variables: &[(&str, &str)]) -> (usize, usize) {
+async fn answered_and_unsynced(synchronous: &str, variables: &[(&str, &str)], injected: &[&str]) -> (usize, usize) {
     let config = format!("[database]\nsynchronous = \"{synchronous}\"\n");
     let mut server = TestServer::with(&config, variables).await;
     let watched = "trace=recvfrom,read,readv,sendto,write,writev,fdatasync,fsync";
-    let strace = Strace::attach(server.pid(), &["-y", "-s", "40", "-e", watched]).await;
+    let arguments = [&["-y", "-s", "40", "-e", watched], injected].concat();
+    let strace = Strace::attach(server.pid(), &arguments).await;
     // One client alone, some that share syncs, and so many that a commit is synced while the next one is written.
     for clients in [1, 8, 32] {
         let load = Load::begin(&server, clients);
