@@ -18,25 +18,13 @@ pub enum Answer {
 /// Tells when a commit is synced to disk. The default is one that is.
 #[derive(Debug, Default)]
 #[must_use = "what is not synced may be lost, so nobody may be told of it"]
-pub struct Synced(State);
-
-#[derive(Debug)]
-enum State {
-    Known(Result<(), CommitError>),
-    Awaited(oneshot::Receiver<Result<(), CommitError>>),
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State::Known(Ok(()))
-    }
-}
+pub struct Synced(Option<oneshot::Receiver<Result<(), CommitError>>>);
 
 impl Synced {
     /// Waits for what is sent there.
     pub fn later() -> (oneshot::Sender<Result<(), CommitError>>, Synced) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Synced(State::Awaited(receiver)))
+        (sender, Synced(Some(receiver)))
     }
 
     /// Waits until it is.
@@ -45,19 +33,11 @@ impl Synced {
     /// [`CommitError::Fatal`]: nobody knows what is on the disk.
     pub async fn wait(self) -> Result<(), CommitError> {
         match self.0 {
-            State::Known(outcome) => outcome,
-            State::Awaited(receiver) => receiver.await.unwrap_or_else(closed),
+            None => Ok(()),
+            Some(receiver) => match receiver.await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(CommitError::Fatal("the store was closed before it had synced a commit".into())),
+            },
         }
     }
-
-    /// Waits until it is known whether it is: [`Synced::wait`] answers at once then.
-    pub async fn known(&mut self) {
-        if let State::Awaited(receiver) = &mut self.0 {
-            self.0 = State::Known(receiver.await.unwrap_or_else(closed));
-        }
-    }
-}
-
-fn closed(_: oneshot::error::RecvError) -> Result<(), CommitError> {
-    Err(CommitError::Fatal("the store was closed before it had synced a commit".into()))
 }

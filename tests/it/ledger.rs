@@ -384,19 +384,19 @@ async fn while_many_starts_are_synced_the_next_ones_are_written_and_nobody_is_to
     let bench = Bench::new().await;
     bench.settled().await;
     bench.store.hold_syncs();
+    bench.store.hold();
     let commits = bench.store.commits();
     let mut first = Box::pin(bench.start_batch("quick", 20));
-    let mut second = Box::pin(bench.start_batch("quick", 20));
-    wait_for("the first commit", async || {
+    wait_for("the first commit to begin", async || {
         assert!(poll!(first.as_mut()).is_pending());
-        (bench.store.held_syncs() == 1).then_some(())
+        (bench.store.commits() > commits).then_some(())
     })
     .await;
-    wait_for("the second commit", async || {
-        assert!(poll!(second.as_mut()).is_pending());
-        (bench.store.held_syncs() == 2).then_some(())
-    })
-    .await;
+    // It waits when the first one is written.
+    let mut second = Box::pin(bench.start_batch("quick", 20));
+    assert!(poll!(second.as_mut()).is_pending());
+    bench.store.release();
+    wait_for("both to be written", async || (bench.store.held_syncs() == 2).then_some(())).await;
     assert_eq!(bench.store.commits(), commits + 2);
     assert!(poll!(first.as_mut()).is_pending(), "it is told before it is synced");
     let gets = bench.store.gets();

@@ -120,16 +120,6 @@ impl Ledger {
         loop {
             let now = Instant::now();
             self.look_at_clock();
-            if let Some(landed) = &mut landed
-                && self.lanes.waiting(now) != Waiting::Now
-                && !self.state.is_draining()
-            {
-                tokio::select! {
-                    biased;
-                    () = landed.committed.synced.known() => {}
-                    () = self.company() => continue,
-                }
-            }
             if let Some(landed) =
                 landed.take_if(|_| self.lanes.waiting(now) != Waiting::Now || self.state.is_draining())
                 && let Err(error) = self.show(landed).await
@@ -219,13 +209,6 @@ impl Ledger {
             Some(until) => {
                 let _ = tokio::time::timeout_at(until.into(), self.wake.notified()).await;
             }
-        }
-    }
-
-    /// Waits until so many starts have come that they are worth a commit while the one before it is synced.
-    async fn company(&self) {
-        while self.lanes.start_rows() < COMPANY {
-            self.wake.notified().await;
         }
     }
 
