@@ -16,6 +16,9 @@ use crate::{
 /// An unfinished line (a prompt, a progress bar) is shown after so long without its end.
 const PARTIAL_LINE_AFTER: Duration = Duration::from_millis(500);
 
+/// As much as a pipe holds.
+const READ_AT_ONCE: usize = 64 << 10;
+
 /// Reads one stream to its end, line by line into the log; keeps the last line in `last`, where it is wanted.
 pub async fn pump(
     attempt: Arc<Attempt>,
@@ -26,10 +29,12 @@ pub async fn pump(
     let Some(mut reader) = reader else { return };
     let mut splitter = LineSplitter::new();
     let mut newest = Newest::default();
-    let mut buffer = vec![0; 64 << 10];
+    // Not zeroed: most programs print little, and few anything at all.
+    let mut buffer = Vec::with_capacity(READ_AT_ONCE);
     loop {
+        buffer.clear();
         let read = if splitter.pending().is_some() || !newest.is_empty() {
-            match tokio::time::timeout(PARTIAL_LINE_AFTER, reader.read(&mut buffer)).await {
+            match tokio::time::timeout(PARTIAL_LINE_AFTER, reader.read_buf(&mut buffer)).await {
                 Ok(read) => read,
                 Err(_) => {
                     let mut lines = newest.take(&attempt, &mut splitter);
@@ -39,7 +44,7 @@ pub async fn pump(
                 }
             }
         } else {
-            reader.read(&mut buffer).await
+            reader.read_buf(&mut buffer).await
         };
         // A pipe that cannot be read any more has ended as far as the log goes.
         let Some(bytes) = read.ok().filter(|n| *n > 0).map(|n| &buffer[..n]) else {

@@ -79,9 +79,23 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// Removes it where nothing is in it that we do not know, which most commands leave so: without a look at what there is.
+    fn remove_known(&self) -> io::Result<()> {
+        for file in [INPUT_FILE, OUTPUT_FILE] {
+            match std::fs::remove_file(self.0.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        std::fs::remove_dir(&self.0)
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0)
+        if self.remove_known().is_err()
+            && let Err(error) = std::fs::remove_dir_all(&self.0)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, directory = %self.0.display(), "a scratch directory cannot be removed");
