@@ -2,7 +2,7 @@
 //!
 //! Memory holds an instance while it runs here, while it is watched, and for a while after it changed,
 //! bounded by bytes; everything else is read from the store. An image is replaced only after its
-//! COMMIT. Whoever watches subscribes first and reads second: an entry without an image marks that
+//! commit is synced. Whoever watches subscribes first and reads second: an entry without an image marks that
 //! somebody reads the store, and a change published meanwhile makes them read again.
 
 use std::{

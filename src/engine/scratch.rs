@@ -77,9 +77,7 @@ impl Scratch {
             Err(InvalidJson { fault, at }) => refuse(format!("the output file holds {fault} at byte {at}")),
         }
     }
-}
 
-impl Scratch {
     /// Removes it where nothing is in it that we do not know, which most commands leave so: without a look at what there is.
     fn remove_known(&self) -> io::Result<()> {
         for file in [INPUT_FILE, OUTPUT_FILE] {

@@ -2,7 +2,7 @@
 //!
 //! All writes of a daemon reach a store as one [`Batch`] at a time, from one loop. There is no
 //! `update(row)` and no transaction outside a backend. Reads answer only what is committed. An instance tells
-//! by its `batch` of which commit it is, which may not be synced yet; everything else is.
+//! by its `batch` of which commit it is, which may not be synced yet; what clients read else is.
 
 pub mod batch;
 pub mod error;
@@ -49,7 +49,7 @@ pub trait Store: Send + Sync + 'static {
     /// line of the `system` stream stands in their place and says how many.
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>>;
 
-    /// What is kept of one instance's log.
+    /// What is kept of one instance's log. For whoever has waited for the commit that he asks about.
     fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>>;
 
     /// The attempts of one instance, oldest first, the running one included.

@@ -46,7 +46,7 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 const LAST_BACKOFF: Duration = Duration::from_millis(500);
 /// From so many new instances on a commit is synced while the next one is written. Where fewer come at once nothing waits
 /// to be written by then most often, and a sync within the commit spares two switches between threads.
-const COMPANY: usize = 8;
+const SYNC_BESIDE_FROM: usize = 8;
 
 /// The loop and what it needs.
 pub struct Ledger {
@@ -280,7 +280,7 @@ impl Ledger {
         for room in batch.claims.iter_mut().flat_map(|claims| &mut claims.rooms) {
             room.older = !fresh.contains(&room.task_id);
         }
-        if units.new_instances() >= COMPANY && Landed::may_be_shown_later(&batch) {
+        if units.new_instances() >= SYNC_BESIDE_FROM && Landed::may_be_shown_later(&batch) {
             batch.answer = Answer::Written;
         }
         batch

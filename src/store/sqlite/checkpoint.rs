@@ -116,7 +116,7 @@ async fn run(
             Job::Abandoned => writer.lock().await.abandon().await,
             Job::Checkpoint => {
                 if let Err(error) = checkpoint(&mut connection, writer, &mut not_before).await {
-                    // What is in the log is safe there, and the next one may succeed.
+                    // What was answered is safe in the log, and the next one may succeed.
                     tracing::warn!(%error, "a checkpoint of the store failed");
                 }
                 waiting.store(false, Ordering::Release);

@@ -108,8 +108,8 @@ impl SqliteStore {
         open::for_check(&path.into()).await
     }
 
-    /// What `read` finds, once all of that is synced: for what does not tell which commit it is of.
-    fn read<'a, T: Send>(
+    /// What `read` finds, once all of that is synced: for what does not tell which commit it is of, such as what is absent.
+    fn read_synced<'a, T: Send>(
         &'a self,
         read: impl Future<Output = Result<T, StoreError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
@@ -142,23 +142,23 @@ impl Store for SqliteStore {
     }
 
     fn list<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Page<Summary>, StoreError>> {
-        Box::pin(list::list(&self.readers, query))
+        self.read_synced(list::list(&self.readers, query))
     }
 
     fn live<'a>(&'a self, query: &'a InstanceQuery) -> BoxFuture<'a, Result<Vec<u64>, StoreError>> {
-        Box::pin(list::live(&self.readers, query))
+        self.read_synced(list::live(&self.readers, query))
     }
 
     fn logs<'a>(&'a self, query: &'a LogQuery) -> BoxFuture<'a, Result<Vec<LogLine>, StoreError>> {
-        self.read(log_reads::lines(&self.readers, query))
+        self.read_synced(log_reads::lines(&self.readers, query))
     }
 
     fn log_extent(&self, instance: u64) -> BoxFuture<'_, Result<LogExtent, StoreError>> {
-        self.read(log_reads::extent(&self.readers, instance))
+        Box::pin(log_reads::extent(&self.readers, instance))
     }
 
     fn attempts(&self, instance: u64) -> BoxFuture<'_, Result<Vec<Attempt>, StoreError>> {
-        self.read(instances::attempts(&self.readers, instance))
+        self.read_synced(instances::attempts(&self.readers, instance))
     }
 
     fn running(&self) -> BoxFuture<'_, Result<Vec<Summary>, StoreError>> {
@@ -174,7 +174,7 @@ impl Store for SqliteStore {
     }
 
     fn stats<'a>(&'a self, query: &'a StatsQuery) -> BoxFuture<'a, Result<Stats, StoreError>> {
-        self.read(stats::stats(&self.readers, query))
+        self.read_synced(stats::stats(&self.readers, query))
     }
 
     fn done_by_task(&self) -> BoxFuture<'_, Result<DoneByTask, StoreError>> {

@@ -4,7 +4,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -33,9 +33,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Opens the store for a daemon.
 pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    let path = &settings.path;
-    let location = path.display().to_string();
+    let location = settings.path.display().to_string();
     let unavailable = |error: io::Error| at(&location, error);
+    let path = &resolved(&settings.path).map_err(unavailable)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unavailable)?;
     }
@@ -86,6 +86,14 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
         Ok(SqliteStore { identity, readers, writing: Some(writing) })
     };
     opened.await.map_err(|fault| fault.at(&location))
+}
+
+/// The file itself, where `path` is a link to one: there SQLite keeps its log, and there is the one lock of the store.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        outcome => outcome,
+    }
 }
 
 /// Opens the store for reading only.

@@ -3,9 +3,11 @@
 //! With `synchronous = FULL` SQLite syncs within COMMIT, and nothing else is written meanwhile. With `NORMAL` it only
 //! writes the log; it still syncs it before a checkpoint, and the head of a log that is begun anew. So a commit whose
 //! caller waits by itself goes with `NORMAL`, and the log is synced here. The promise is the same: no answer before
-//! the sync. Reads wait too, or they would see what a power cut takes back.
+//! the sync. Reads of which nobody can tell of which commit they are wait too, or they would show what a power cut takes
+//! back.
 //!
-//! The log's file is there, and the same one, for as long as any connection is open.
+//! The log's file is there, and the same one, for as long as any connection is open. A writeback that fails is told to
+//! every descriptor of the file: to SQLite's, and to ours.
 
 use std::{
     fs::{File, OpenOptions},
@@ -27,8 +29,8 @@ use crate::{
     store::{CommitError, StoreError, Synced},
 };
 
-/// So many commits may be written and not yet synced: one on its way to the disk, and those that share the next sync.
-const AHEAD: usize = 4;
+/// So many commits may be written and not yet synced: one on its way to the disk, and one that is written meanwhile.
+const AHEAD: usize = 2;
 
 /// The log was not synced: nobody knows what is on the disk.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,11 +44,12 @@ struct Job {
     _turn: OwnedSemaphorePermit,
 }
 
-/// How far it is.
+/// What is on the disk.
 #[derive(Default)]
-struct Progress {
-    /// All commits up to this one are synced.
+struct Extent {
+    /// All commits up to this one.
     synced: u64,
+    /// From then on nobody knows.
     failed: Option<NotSynced>,
 }
 
@@ -57,22 +60,28 @@ pub(super) struct Syncer {
     turns: Arc<Semaphore>,
     /// The last commit that was announced.
     announced: AtomicU64,
-    progress: watch::Receiver<Progress>,
+    extent: watch::Receiver<Extent>,
 }
 
 impl Syncer {
     /// For the log of the database at `path`, which must be there.
     pub(super) fn start(path: &Path) -> io::Result<Syncer> {
+        // SQLite keeps its log beside the file itself, not beside a link to it.
+        let log = with_suffix(&path.canonicalize()?, "-wal");
         // Closing it ends no lock of SQLite's: those are on the database and on its index of the log.
-        let log = OpenOptions::new().write(true).open(with_suffix(path, "-wal"))?;
+        let log = OpenOptions::new().write(true).open(log)?;
+        Syncer::with(move || sync(&log))
+    }
+
+    fn with(sync: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Syncer> {
         let (jobs, queue) = sync_channel(AHEAD);
-        let (told, progress) = watch::channel(Progress::default());
-        thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || run(&log, &queue, &told))?;
+        let (told, extent) = watch::channel(Extent::default());
+        thread::Builder::new().name("sqlite-sync".to_owned()).spawn(move || run(sync, &queue, &told))?;
         Ok(Syncer {
             jobs: Mutex::new(Some(jobs)),
             turns: Arc::new(Semaphore::new(AHEAD)),
             announced: AtomicU64::new(0),
-            progress,
+            extent,
         })
     }
 
@@ -81,15 +90,15 @@ impl Syncer {
         let closed = |_| CommitError::NotCommitted("the store is closed".into());
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(closed)?;
         let number = self.announced.fetch_add(1, Ordering::AcqRel) + 1;
-        Ok(Announced { syncer: self, rest: Some((number, turn)) })
+        Ok(Announced { syncer: self, unsettled: Some((number, turn)) })
     }
 
     /// Waits until everything that can be read now is synced.
     pub(super) async fn settled(&self) -> Result<(), StoreError> {
         let announced = self.announced.load(Ordering::Acquire);
-        let mut progress = self.progress.clone();
-        let is_known = |now: &Progress| now.synced >= announced || now.failed.is_some();
-        match progress.wait_for(is_known).await {
+        let mut extent = self.extent.clone();
+        let is_known = |now: &Extent| now.synced >= announced || now.failed.is_some();
+        match extent.wait_for(is_known).await {
             Ok(now) => now.failed.clone().map_or(Ok(()), |failed| Err(StoreError::Unavailable(failed.into()))),
             Err(_) => Err(StoreError::Unavailable("the store is closed".into())),
         }
@@ -102,10 +111,11 @@ impl Syncer {
     }
 }
 
-/// A commit that was announced. Dropped, as where it failed, it is settled in its turn all the same.
+/// A commit that was announced. Dropped, as where it failed, it is settled in its turn all the same. Of one whose caller
+/// left in the middle nobody is told, whatever becomes of it.
 pub(super) struct Announced<'a> {
     syncer: &'a Syncer,
-    rest: Option<(u64, OwnedSemaphorePermit)>,
+    unsettled: Option<(u64, OwnedSemaphorePermit)>,
 }
 
 impl Announced<'_> {
@@ -116,7 +126,7 @@ impl Announced<'_> {
 
     fn settle(&mut self) -> Synced {
         let (answer, synced) = Synced::later();
-        if let Some((number, turn)) = self.rest.take()
+        if let Some((number, turn)) = self.unsettled.take()
             && let Some(jobs) = &*self.syncer.jobs.lock().unwrap_or_else(PoisonError::into_inner)
         {
             // There is room: each has a turn. After the end of the thread nobody is answered, which says so.
@@ -128,26 +138,26 @@ impl Announced<'_> {
 
 impl Drop for Announced<'_> {
     fn drop(&mut self) {
-        if self.rest.is_some() {
+        if self.unsettled.is_some() {
             // Nobody waits for it.
             drop(self.settle());
         }
     }
 }
 
-fn run(log: &File, queue: &Receiver<Job>, told: &watch::Sender<Progress>) {
+fn run(mut sync: impl FnMut() -> io::Result<()>, queue: &Receiver<Job>, told: &watch::Sender<Extent>) {
     let mut failed = None;
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
         jobs.extend(queue.try_iter());
         if failed.is_none() {
             // Never once more after a failure: the kernel may have dropped what it could not write, and say that all is well.
-            failed = sync(log).err().map(|error| NotSynced(Arc::new(error)));
+            failed = sync().err().map(|error| NotSynced(Arc::new(error)));
         }
-        told.send_modify(|progress| {
-            progress.failed.clone_from(&failed);
+        told.send_modify(|extent| {
+            extent.failed.clone_from(&failed);
             if failed.is_none() {
-                progress.synced = jobs.last().map_or(progress.synced, |job| job.number);
+                extent.synced = jobs.last().map_or(extent.synced, |job| job.number);
             }
         });
         for job in jobs {
@@ -162,5 +172,87 @@ fn sync(log: &File) -> io::Result<()> {
     match log.sync_data() {
         Err(_) if NegativeControl::RetryAfterFailedSync.is_on() => log.sync_data(),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::mpsc::{Sender, channel},
+        time::Duration,
+    };
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::{
+        domain::{InstanceQuery, Micros, StatsQuery},
+        store::{
+            Answer, Batch, Store,
+            sqlite::{Settings, SqliteStore},
+        },
+    };
+
+    /// A syncer whose syncs end as they are told to.
+    fn told() -> (Syncer, Sender<io::Result<()>>) {
+        let (outcomes, next) = channel::<io::Result<()>>();
+        let syncer = Syncer::with(move || next.recv().unwrap_or(Ok(())));
+        (syncer.expect("a thread"), outcomes)
+    }
+
+    #[tokio::test]
+    async fn reads_wait_for_what_is_not_synced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings::at(folder.path().join("store.db"));
+        let mut store = SqliteStore::open(settings).await.expect("it opens");
+        let (syncer, outcomes) = told();
+        store.writing.as_mut().expect("it is open for writing").syncer = Some(syncer);
+        let mut batch = Batch::new(1, Micros::now(), Arc::from("here"));
+        batch.promote = true;
+        batch.answer = Answer::Written;
+        let committed = store.commit(&batch).await.expect("it is written");
+
+        let all = InstanceQuery::default();
+        let always = StatsQuery { task_id: None, from: Micros(0), bucket: Duration::from_secs(60), buckets: 1 };
+        let mut synced = pin!(committed.synced.wait());
+        let (mut list, mut stats) = (pin!(store.list(&all)), pin!(store.stats(&always)));
+        let mut attempts = pin!(store.attempts(1));
+        // For as long as many reads take that do not wait.
+        for _ in 0..200 {
+            assert!(poll!(synced.as_mut()).is_pending());
+            assert!(poll!(list.as_mut()).is_pending() && poll!(stats.as_mut()).is_pending());
+            assert!(poll!(attempts.as_mut()).is_pending());
+            store.ping().await.expect("it reads");
+        }
+        outcomes.send(Ok(())).expect("it waits");
+        synced.await.expect("it is synced");
+        assert!(list.await.is_ok() && stats.await.is_ok() && attempts.await.is_ok());
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_failed_holds_nobody_up() {
+        let (syncer, outcomes) = told();
+        drop(syncer.announce().await.expect("a turn"));
+        let next = syncer.announce().await.expect("a turn");
+        outcomes.send(Ok(())).expect("it waits");
+        outcomes.send(Ok(())).expect("it waits");
+        next.written().wait().await.expect("it is synced");
+        syncer.settled().await.expect("all is synced");
+        syncer.close();
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_sync_nothing_is_synced_any_more() {
+        let (syncer, outcomes) = told();
+        let first = syncer.announce().await.expect("a turn").written();
+        outcomes.send(Err(io::Error::other("the disk is gone"))).expect("it waits");
+        assert!(matches!(first.wait().await, Err(CommitError::Fatal(_))));
+        // It would succeed now, and is not tried.
+        outcomes.send(Ok(())).expect("it waits");
+        let second = syncer.announce().await.expect("a turn").written();
+        assert!(matches!(second.wait().await, Err(CommitError::Fatal(_))));
+        assert!(syncer.settled().await.is_err());
     }
 }

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use crate::{
     history::{Findings, Load, Mix, Violation, Workplace},
-    lane,
+    lane, load as starts,
     mounts::Disk,
     random::Random,
+    strace::Strace,
     support::server::{Surroundings, TestServer},
 };
-
-/// So many that commits are synced beside the next one, and few enough that some are synced within COMMIT.
-const CLIENTS: u32 = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_a_power_cut() {
@@ -33,6 +31,57 @@ async fn control_a_power_cut_loses_what_was_not_synced() {
     }
 }
 
+/// Many clients that do nothing but start: their commits are synced beside the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_start_is_lost_that_was_synced_beside_the_next_commit() {
+    if lane::is_privileged() {
+        let lost = cut_under_starts(&[], lane::count(5, 40)).await;
+        assert!(lost.is_empty(), "{lost:#?}");
+    }
+}
+
+/// The control: where the answer does not wait for that sync, a cut loses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_a_start_is_lost_that_is_answered_before_such_a_sync() {
+    if lane::is_privileged() {
+        let lost = cut_under_starts(&[("TASKWRIGHT_CONTROL", "show-before-sync")], 20).await;
+        assert!(!lost.is_empty(), "nothing was lost: no cut met an answer before its sync");
+    }
+}
+
+/// Cuts the power so often, or until something that was acknowledged is lost. Answers what that is.
+async fn cut_under_starts(variables: &[(&str, &str)], cuts: u32) -> Vec<String> {
+    let mut random = Random::new(lane::seed("power cut under starts"));
+    let disk = Disk::new();
+    let surroundings =
+        Surroundings { database: Some(disk.path().join("store/taskwright.db")), ..Surroundings::default() };
+    let mut server = TestServer::within("", variables, surroundings).await;
+    for cut in 0..cuts {
+        // Syncs that take 20 ms: the cut comes in the middle of one.
+        let slow = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=20000"];
+        let strace = Strace::attach(server.pid(), &slow).await;
+        let load = starts::Load::begin(&server, 32);
+        load.acknowledges(random.within(200..400) as usize).await;
+        tokio::task::block_in_place(|| disk.cut(server.pid()));
+        server.kill9();
+        strace.detach();
+        tokio::task::block_in_place(|| {
+            disk.unmount();
+            disk.mount();
+        });
+        let told = load.end().await;
+        server.restart().await;
+        let lost = told.lost_by(&server).await;
+        if !lost.is_empty() {
+            println!("{} of {} starts lost at cut {cut}", lost.len(), told.acknowledged.len());
+            return lost;
+        }
+    }
+    assert!(server.stop().await.success());
+    server.fsck();
+    Vec::new()
+}
+
 async fn cut_again_and_again(synchronous: &str, cuts: u32) -> Findings {
     let mut random = Random::new(lane::seed("power cut"));
     let disk = Disk::new();
@@ -41,7 +90,7 @@ async fn cut_again_and_again(synchronous: &str, cuts: u32) -> Findings {
     let surroundings = Surroundings { database: Some(database), ..Surroundings::default() };
     let config = place.config(&format!("[database]\nsynchronous = \"{synchronous}\"\n"));
     let mut server = TestServer::within(&config, &[], surroundings).await;
-    let load = Load::begin(&server.url(""), &place, Mix { seed: random.next(), clients: CLIENTS, ..Mix::default() });
+    let load = Load::begin(&server.url(""), &place, Mix { seed: random.next(), ..Mix::default() });
     for _ in 0..cuts {
         // The one wait that is no condition: the moment is what is random here.
         tokio::time::sleep(random.time(Duration::from_millis(300), Duration::from_millis(900))).await;

@@ -9,7 +9,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use taskwright::store::{
-    OpenError, Store,
+    Answer, OpenError, Store,
     sqlite::{Settings, SqliteStore, Synchronous},
 };
 use tempfile::TempDir;
@@ -101,6 +101,39 @@ async fn a_second_daemon_is_refused() {
     assert!(matches!(&second, OpenError::InUse { location } if *location == path.display().to_string()), "{second:?}");
     first.close().await;
     open(&path).await.expect("it opens once the first is closed").close().await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_store_is_that_store() {
+    let (folder, elsewhere) = (folder(), folder());
+    let (path, _) = made(&folder).await;
+    let link = elsewhere.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).expect("it links");
+    // As if the file had been moved: this log is of no use, and nothing may be synced there.
+    let stale = elsewhere.path().join("link.db-wal");
+    fs::write(&stale, b"stale").expect("it writes");
+
+    let store = open(&link).await.expect("it opens");
+    let second = open(&path).await.err().expect("it is refused");
+    assert!(matches!(second, OpenError::InUse { .. }), "{second:?}");
+    let scene = Scene::new(Arc::new(store), ());
+    let committed = scene
+        .commit(|batch| {
+            batch.answer = Answer::Written;
+            batch.starts.extend((0..10).map(|_| one(new("a"))));
+        })
+        .await;
+    assert!(path.with_extension("db-wal").exists(), "the log is beside the file");
+    committed.synced.wait().await.expect("it is synced");
+    scene.store.close().await;
+    assert_eq!(fs::read(&stale).expect("it reads"), b"stale");
+    let beside: Vec<_> =
+        fs::read_dir(elsewhere.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(beside.len(), 2, "{beside:?}");
+    let reopened = Scene::new(Arc::new(open(&path).await.expect("it opens")), scene);
+    assert_eq!(reopened.start([new("a")]).await, [61]);
+    reopened.is_sound().await;
+    reopened.store.close().await;
 }
 
 #[tokio::test]
