@@ -137,28 +137,28 @@ const INSTANCES: &str = "
         CASE n / 100 % 4 WHEN 0 THEN 'import' WHEN 1 THEN 'mail' WHEN 2 THEN 'resize' ELSE 'sleep' END AS task_id
     FROM n;
 
-    INSERT INTO inputs (number, body) SELECT n, printf('{\"seconds\":0,\"row\":%d}', n) FROM made;
-
-    INSERT INTO outputs (number, body) SELECT n, printf('{\"result\":%d}', n * 7) FROM made WHERE status = 2;
-
     INSERT INTO labels (key, value, number) SELECT 'nightly', 'yes', n FROM made WHERE n % 20 = 0;
 
     INSERT INTO instances (number, id, task_id, workload, status, ready, priority, attempt, max_attempts, version, batch,
-        progress, error, retry_delay, run_at, created_at, started_at, finished_at, updated_at, labels, node)
+        progress, error, retry_delay, run_at, created_at, started_at, finished_at, updated_at, labels, node, inputs, output)
     SELECT n, unhex(printf('%012x7000%04x%012x', at / 1000, 0x8000, n)), task_id, 0, status, 0, 0, status <> 4, 1, 3,
         (1 << 40) + n, iif(status = 2, 1.0, 0.0),
         iif(status = 3, '{\"kind\":\"exit\",\"exit_code\":1,\"message\":\"ended with exit code 1\",\"attempt\":1}', NULL),
         1000000, at, at, iif(status <> 4, at + 500, NULL), at + 500 + n % 977 * 100, at + 500 + n % 977 * 100,
-        iif(n % 20 = 0, '{\"nightly\":\"yes\"}', NULL), iif(status <> 4, 'bench', NULL)
+        iif(n % 20 = 0, '{\"nightly\":\"yes\"}', NULL), iif(status <> 4, 'bench', NULL),
+        printf('{\"seconds\":0,\"row\":%d}', n), iif(status = 2, printf('{\"result\":%d}', n * 7), NULL)
     FROM made;
+
+    INSERT INTO minutes (minute, task_id, completed, failed, cancelled)
+    SELECT 9223372036854775807, task_id, sum(status = 2), sum(status = 3), sum(status = 4) FROM made GROUP BY task_id;
 
     DROP TABLE made;
 ";
 
-/// Counts what is there, as for a store from before there were counters.
+/// Counts what happened when, as for a store from before there were counters.
 fn counters() -> Result<&'static str, Failure> {
     let migration = include_str!("../../migrations/sqlite/0002_counters.sql");
-    let from = migration.find("INSERT INTO totals").ok_or("the migration counts nothing")?;
+    let from = migration.find("CREATE TABLE tops").ok_or("the migration counts nothing")?;
     let to = migration.find("-- Whoever deletes").filter(|to| *to > from).ok_or("the migration has another end")?;
     Ok(&migration[from..to])
 }

@@ -158,8 +158,7 @@ async fn a_closed_store_is_backed_up_too() {
 async fn a_store_of_an_older_version_is_backed_up_before_it_is_brought_up_to_date() {
     let (folder, store) = closed().await;
     let mut connection = SqliteConnectOptions::new().filename(&store).connect().await.unwrap();
-    let back =
-        "DROP TABLE totals; DROP TABLE minutes; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1";
+    let back = "DROP VIEW totals; DROP TABLE minutes; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1";
     sqlx::raw_sql(back).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let target = folder.path().join("copy.db");

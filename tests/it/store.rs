@@ -9,6 +9,7 @@ mod definitions;
 mod finishes;
 mod idempotency;
 mod logs;
+mod older;
 mod promotions;
 mod purge;
 mod reads;
@@ -35,7 +36,7 @@ macro_rules! store_tests {
                 finishes: a_finish_takes_the_ending_of_the_row, what_a_finish_expects_is_a_hint, hundreds_of_expected_finishes_beside_starts, a_finish_of_another_attempt_is_fenced,
                     terminal_is_final, output_and_terminal_status_come_together, a_failed_attempt_waits_for_its_retry,
                     a_finish_and_the_claim_of_its_retry_in_one_batch, finished_is_never_before_started,
-                    two_finishes_of_one_attempt_apply_once, a_finish_clears_the_output, the_last_progress_stays,
+                    two_finishes_of_one_attempt_apply_once, a_finish_clears_the_output, the_last_output_counts, the_last_progress_stays,
                     attempts_tell_how_each_ended, attempts_of_a_command_tell_its_exit_code,
                     an_interrupted_attempt_with_a_verdict_tells_both, hundreds_of_finishes_in_one_batch;
                 reports: a_report_changes_what_it_names, a_report_of_another_attempt_changes_nothing,

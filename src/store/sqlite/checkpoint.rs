@@ -18,7 +18,7 @@ use std::{
 use sqlx::{Row, SqliteConnection};
 
 use super::{commit::Writer, connection};
-use crate::store::{Batch, DefinitionChange};
+use crate::store::{Batch, Committed, DefinitionChange};
 
 /// Pages of 4 KiB in the log from which on a checkpoint is tried.
 const PASSIVE: u64 = 1024;
@@ -72,8 +72,8 @@ impl Checkpointer {
     }
 
     /// Takes note of what `batch` has added to the log.
-    pub(super) fn committed(&self, batch: &Batch) {
-        let pages = self.pages.fetch_add(pages(batch), Ordering::Relaxed);
+    pub(super) fn committed(&self, batch: &Batch, committed: &Committed) {
+        let pages = self.pages.fetch_add(pages(batch, committed), Ordering::Relaxed);
         if pages >= PASSIVE && !self.waiting.swap(true, Ordering::AcqRel) {
             self.pages.store(0, Ordering::Relaxed);
             self.send(Job::Checkpoint);
@@ -148,7 +148,7 @@ async fn checkpoint(
 }
 
 /// About how many pages `batch` has written.
-fn pages(batch: &Batch) -> u64 {
+fn pages(batch: &Batch, committed: &Committed) -> u64 {
     let new = batch.starts.iter().flat_map(|start| &start.instances);
     let output = |output: &Option<Option<crate::domain::Json>>| {
         output.as_ref().and_then(Option::as_ref).map_or(0, |json| json.as_str().len())
@@ -166,5 +166,7 @@ fn pages(batch: &Batch) -> u64 {
     };
     // A purge changes pages of every table and index.
     let purged = if batch.purge.is_some() { 100 } else { 0 };
-    8 + purged + (bytes + definition) as u64 / 3000
+    // Rows that change in place, with the short texts that are in them.
+    let changed = 500 * (batch.stops.len() + committed.claimed.len() + committed.expired.len());
+    8 + purged + (bytes + definition + changed) as u64 / 3000
 }

@@ -157,7 +157,7 @@ pub(super) async fn write(
         arguments.add(json_array(chosen.retried.iter().copied()))?;
     }
     let sql = "UPDATE instances SET status = 1, ready = 0, attempt = attempt + 1, started_at = ?, node = ?, \
-        progress = 0.0, message = NULL, verdict = NULL, version = version + (batch <> ?), batch = ?, updated_at = ? \
+        progress = 0.0, message = NULL, verdict = NULL, output = NULL, version = version + (batch <> ?), batch = ?, updated_at = ? \
         WHERE number IN (SELECT value FROM json_each(?))";
     let arguments = transaction.queue_fixed(sql).await?;
     arguments.add(batch.now.0)?;

@@ -103,7 +103,7 @@ pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed
         if let Some(announced) = announced {
             committed.synced = announced.written();
         }
-        writing.checkpointer.committed(batch);
+        writing.checkpointer.committed(batch, committed);
     }
     outcome
 }

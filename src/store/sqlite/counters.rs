@@ -5,11 +5,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::Row;
+use sqlx::Row as _;
 
 use super::{
-    codec::{status_code, unreadable},
-    statement::{Arguments, Part, Statement},
+    codec::unreadable,
+    statement::{Arguments, Part, Statement, to_column},
     transaction::Transaction,
 };
 use crate::domain::{Happened, Histogram, Micros, Status};
@@ -21,17 +21,19 @@ pub(super) const SPANS: [i64; 3] = [1, 60, 1_440];
 /// How many minutes what happened is kept: the longest window there is, and a day for the alignment of its buckets.
 pub(super) const KEPT: i64 = 1_441 * 1_440;
 
+/// The minute of the rows that tell how many instances there are: the last that there can be, so that these rows lie
+/// beside those of the present minute.
+pub(super) const TOTALS: i64 = i64::MAX;
+
 static COUNTERS: Statement = Statement::new(&[
-    Part::Text("INSERT INTO totals (task_id, status, n) SELECT column1, column2, column3 FROM (VALUES "),
-    Part::Rows(3),
     Part::Text(
-        ") WHERE column1 IS NOT NULL ON CONFLICT (task_id, status) DO UPDATE SET n = n + excluded.n; \
-         INSERT INTO minutes (minute, task_id, started, completed, failed, cancelled, durations) \
-         SELECT column1, column2, column3, column4, column5, column6, column7 FROM (VALUES ",
+        "INSERT INTO minutes (minute, task_id, pending, running, started, completed, failed, cancelled, durations) \
+         SELECT * FROM (VALUES ",
     ),
-    Part::Rows(7),
+    Part::Rows(9),
     Part::Text(
-        ") WHERE column1 IS NOT NULL ON CONFLICT (minute, task_id) DO UPDATE SET started = started + excluded.started, \
+        ") WHERE column1 IS NOT NULL ON CONFLICT (minute, task_id) DO UPDATE SET pending = pending + excluded.pending, \
+         running = running + excluded.running, started = started + excluded.started, \
          completed = completed + excluded.completed, failed = failed + excluded.failed, \
          cancelled = cancelled + excluded.cancelled, durations = coalesce(excluded.durations, durations)",
     ),
@@ -128,9 +130,12 @@ pub(super) struct Present {
     newest: i64,
 }
 
+/// The last minute of which anything is told. The constant is [`TOTALS`].
+const NEWEST: &str = "SELECT max(minute) FROM minutes WHERE minute < 9223372036854775807";
+
 impl Present {
     async fn load(transaction: &mut Transaction<'_>) -> Result<Self, sqlx::Error> {
-        let rows = transaction.fetch_fixed("SELECT max(minute) FROM minutes", Arguments::default()).await?;
+        let rows = transaction.fetch_fixed(NEWEST, Arguments::default()).await?;
         let newest = rows.first().map_or(Ok(None), |row| row.try_get::<Option<i64>, _>(0))?.unwrap_or(i64::MIN);
         Ok(Present { minute: newest, whole: false, histograms: HashMap::new(), newest })
     }
@@ -177,14 +182,12 @@ pub(super) async fn write(
     tally: Tally,
     present: &mut Option<Present>,
 ) -> Result<(), sqlx::Error> {
-    let mut totals = Vec::new();
-    let mut minutes = Vec::new();
+    let mut rows = Vec::new();
     for (task_id, task) in tally.tasks {
-        for status in Status::ALL {
-            let n = task.totals[status as usize];
-            if n != 0 {
-                totals.push((task_id.clone(), status_code(status), n));
-            }
+        let [pending, running, completed, failed, cancelled] = task.totals;
+        if task.totals.iter().any(|n| *n != 0) {
+            let counts = [pending, running, 0, completed, failed, cancelled];
+            rows.push(Row { minute: TOTALS, task_id: task_id.clone(), counts, durations: None });
         }
         for (minute, OfMinute { happened, durations }) in task.minutes {
             let mut column = None;
@@ -198,38 +201,33 @@ pub(super) async fn write(
                 column = Some(histogram_column(&histogram));
                 present.put_back(minute, task_id.clone(), histogram);
             }
-            minutes.push((minute, task_id.clone(), happened, column));
+            let Happened { started, completed, failed, cancelled } = happened;
+            let counts = [0, 0, to_column(started)?, to_column(completed)?, to_column(failed)?, to_column(cancelled)?];
+            rows.push(Row { minute, task_id: task_id.clone(), counts, durations: column });
         }
     }
-    let rows: Vec<usize> = (0..totals.len().max(minutes.len())).collect();
-    let bind = |arguments: &mut Arguments, rows: &[usize], size: usize| {
+    let bind = |arguments: &mut Arguments, rows: &[Row], size: usize| {
         for row in rows {
-            match totals.get(*row) {
-                Some((task_id, status, n)) => {
-                    arguments.add(task_id.clone())?;
-                    arguments.add(*status)?;
-                    arguments.add(*n)?;
-                }
-                None => arguments.pad(3)?,
+            arguments.add(row.minute)?;
+            arguments.add(row.task_id.clone())?;
+            for n in row.counts {
+                arguments.add(n)?;
             }
+            arguments.add(row.durations.as_deref())?;
         }
-        arguments.pad((size - rows.len()) * 3)?;
-        for row in rows {
-            match minutes.get(*row) {
-                Some((minute, task_id, happened, durations)) => {
-                    arguments.add(*minute)?;
-                    arguments.add(task_id.clone())?;
-                    for n in [happened.started, happened.completed, happened.failed, happened.cancelled] {
-                        arguments.add_count(n)?;
-                    }
-                    arguments.add(durations.as_deref())?;
-                }
-                None => arguments.pad(7)?,
-            }
-        }
-        arguments.pad((size - rows.len()) * 7)
+        arguments.pad((size - rows.len()) * 9)
     };
     transaction.queue(&COUNTERS, &rows, bind).await
+}
+
+/// What is added to a row of the table.
+struct Row {
+    minute: i64,
+    task_id: Arc<str>,
+    /// Pending, running, started, completed, failed, cancelled.
+    counts: [i64; 6],
+    /// The histogram as it is from now on; None where it stays.
+    durations: Option<Vec<u8>>,
 }
 
 /// A histogram as its column holds it.
@@ -265,6 +263,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::sqlite::rollup;
+
+    #[test]
+    fn statements_name_the_minute_of_the_totals() {
+        let texts = [NEWEST, rollup::GONE, include_str!("../../../migrations/sqlite/0006_counters_in_one_table.sql")];
+        for text in texts {
+            assert!(text.contains(&TOTALS.to_string()), "{text}");
+        }
+    }
 
     #[test]
     fn a_histogram_reads_back_equal() {

@@ -7,7 +7,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use super::{
     codec::{json_column, shared, status_code},
     counters::Tally,
-    outputs,
+    payload::{self, bind_output},
     statement::{Arguments, Part, Statement, count, rounds},
     transaction::Transaction,
 };
@@ -35,10 +35,10 @@ static ATTEMPTS: Statement = Statement::new(&[
 
 static FINISHES: Statement = Statement::new(&[
     Part::Text(
-        "WITH v(number, attempt, progress, message, status, error, run_at, stopped_status, stopped_error, \
-         stopped_run_at) AS (VALUES ",
+        "WITH v(number, attempt, progress, message, sets_output, output, status, error, run_at, stopped_status, \
+         stopped_error, stopped_run_at) AS (VALUES ",
     ),
-    Part::Rows(10),
+    Part::Rows(12),
     Part::Text(
         ") UPDATE instances SET \
          status = iif(stop_requested_at IS NULL, v.status, v.stopped_status), \
@@ -48,6 +48,7 @@ static FINISHES: Statement = Statement::new(&[
          ready = coalesce(iif(stop_requested_at IS NULL, v.run_at, v.stopped_run_at) <= ?, 0), \
          progress = coalesce(v.progress, instances.progress), \
          message = iif(v.progress IS NULL, instances.message, v.message), \
+         output = iif(v.sets_output, v.output, instances.output), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND ",
     ),
@@ -57,14 +58,17 @@ static FINISHES: Statement = Statement::new(&[
 
 /// The common case of [`FINISHES`]: nothing is read back.
 static EXPECTED: Statement = Statement::new(&[
-    Part::Text("WITH v(number, attempt, progress, message, status, error, run_at, version) AS (VALUES "),
-    Part::Rows(8),
+    Part::Text(
+        "WITH v(number, attempt, progress, message, sets_output, output, status, error, run_at, version) AS (VALUES ",
+    ),
+    Part::Rows(10),
     Part::Text(
         ") UPDATE instances SET status = v.status, error = v.error, \
          finished_at = iif(v.status >= 2, max(?, started_at), NULL), \
          run_at = coalesce(v.run_at, instances.run_at), ready = coalesce(v.run_at <= ?, 0), \
          progress = coalesce(v.progress, instances.progress), \
          message = iif(v.progress IS NULL, instances.message, v.message), \
+         output = iif(v.sets_output, v.output, instances.output), \
          version = v.version + 1, batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND ",
     ),
@@ -87,7 +91,7 @@ pub(super) async fn write_expected(
     tally: &mut Tally,
 ) -> Result<Vec<FinishOutcome>, sqlx::Error> {
     let items: Vec<&Finish> = batch.finishes.iter().collect();
-    outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+    payload::write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
     write_attempts(transaction, batch.now, &items).await?;
     let bind = |arguments: &mut Arguments, items: &[&Finish], size: usize| {
         for finish in items {
@@ -95,7 +99,7 @@ pub(super) async fn write_expected(
             bind_ending(arguments, &finish.unless_stopped)?;
             arguments.add_count(finish.expected.as_ref().map_or(0, |expected| expected.version))?;
         }
-        arguments.pad((size - items.len()) * 8)?;
+        arguments.pad((size - items.len()) * 10)?;
         arguments.add(batch.now.0)?;
         arguments.add(batch.now.0)?;
         arguments.add_count(batch.number)?;
@@ -126,7 +130,8 @@ pub(super) async fn write(
     for round in rounds(&batch.finishes, |finish| finish.instance) {
         let items: Vec<&Finish> = round.iter().map(|index| &batch.finishes[*index]).collect();
         // Before the rows turn done: from then on outputs are final.
-        outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        payload::write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output)))
+            .await?;
         write_attempts(transaction, batch.now, &items).await?;
         let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
@@ -212,7 +217,7 @@ async fn write_instances(
             bind_ending(arguments, &finish.unless_stopped)?;
             bind_ending(arguments, &finish.if_stopped)?;
         }
-        arguments.pad((size - items.len()) * 10)?;
+        arguments.pad((size - items.len()) * 12)?;
         arguments.add(batch.now.0)?;
         arguments.add(batch.now.0)?;
         arguments.add_count(batch.number)?;
@@ -235,7 +240,8 @@ fn bind_finish(arguments: &mut Arguments, finish: &Finish) -> Result<(), sqlx::E
     arguments.add_count(finish.instance)?;
     arguments.add(finish.attempt)?;
     arguments.add(finish.progress.as_ref().map(|progress| progress.value()))?;
-    arguments.add(finish.progress.as_ref().and_then(|progress| progress.message.clone()))
+    arguments.add(finish.progress.as_ref().and_then(|progress| progress.message.clone()))?;
+    bind_output(arguments, &finish.output)
 }
 
 fn bind_ending(arguments: &mut Arguments, ending: &Ending) -> Result<(), sqlx::Error> {

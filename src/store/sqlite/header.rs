@@ -16,7 +16,7 @@ use crate::store::OpenError;
 /// Marks our files: `TWRI`.
 pub(super) const APPLICATION_ID: i64 = 0x5457_5249;
 /// The number of the last migration that this binary knows.
-pub(super) const SCHEMA: i64 = 4;
+pub(super) const SCHEMA: i64 = 6;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const LENGTH: usize = 100;

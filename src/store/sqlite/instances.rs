@@ -15,19 +15,20 @@ use crate::{
     store::{Backlog, StoreError},
 };
 
-const PAYLOADS: &str = "LEFT JOIN inputs p ON p.number = i.number LEFT JOIN outputs o ON o.number = i.number";
+/// Inputs and output, the columns after [`SUMMARY_COLUMNS`]. What does not stand in the row is looked for beside it.
+const PAYLOADS: &str = "coalesce(i.inputs, (SELECT body FROM inputs WHERE number = i.number)), \
+    coalesce(i.output, (SELECT body FROM outputs WHERE number = i.number))";
 
-static BY_NUMBER: LazyLock<String> = LazyLock::new(|| {
-    format!("SELECT {SUMMARY_COLUMNS}, p.body, o.body FROM instances i {PAYLOADS} WHERE i.number = ?")
-});
+static BY_NUMBER: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {SUMMARY_COLUMNS}, {PAYLOADS} FROM instances i WHERE i.number = ?"));
 
 static BY_ID: LazyLock<String> =
-    LazyLock::new(|| format!("SELECT {SUMMARY_COLUMNS}, p.body, o.body FROM instances i {PAYLOADS} WHERE i.id = ?"));
+    LazyLock::new(|| format!("SELECT {SUMMARY_COLUMNS}, {PAYLOADS} FROM instances i WHERE i.id = ?"));
 
 static BY_NUMBERS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {SUMMARY_COLUMNS}, p.body, o.body FROM (SELECT DISTINCT value FROM json_each(?)) k \
-         CROSS JOIN instances i ON i.number = k.value {PAYLOADS}"
+        "SELECT {SUMMARY_COLUMNS}, {PAYLOADS} FROM (SELECT DISTINCT value FROM json_each(?)) k \
+         CROSS JOIN instances i ON i.number = k.value"
     )
 });
 
@@ -40,8 +41,8 @@ static SUMMARIES: LazyLock<String> = LazyLock::new(|| {
 
 static BY_IDS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {SUMMARY_COLUMNS}, p.body, o.body FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) k \
-         CROSS JOIN instances i ON i.id = k.id {PAYLOADS}"
+        "SELECT {SUMMARY_COLUMNS}, {PAYLOADS} FROM (SELECT DISTINCT unhex(value) AS id FROM json_each(?)) k \
+         CROSS JOIN instances i ON i.id = k.id"
     )
 });
 

@@ -22,7 +22,7 @@ mod list;
 mod log_reads;
 mod log_writes;
 mod open;
-mod outputs;
+mod payload;
 mod promotions;
 mod purge;
 mod readers;

@@ -121,7 +121,8 @@ async fn excess(transaction: &mut Transaction<'_>, task: &PurgeTask) -> Result<u
     Ok(done.saturating_sub(keep))
 }
 
-/// The last of `victims` that one batch can delete: each page of a large text is a page to be freed.
+/// The last of `victims` that one batch can delete: each page of a large text is a page to be freed. What is short, in the
+/// instances' own rows, is not counted.
 async fn within_bytes(
     transaction: &mut Transaction<'_>,
     victims: &BTreeMap<u64, i64>,

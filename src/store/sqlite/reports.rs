@@ -6,20 +6,21 @@ use sqlx::Row;
 
 use super::{
     codec::json_column,
-    outputs,
+    payload::{self, bind_output},
     statement::{Arguments, Part, Statement, count, json_array, rounds},
     transaction::Transaction,
 };
 use crate::store::{Batch, Report, Written};
 
 static REPORTS: Statement = Statement::new(&[
-    Part::Text("WITH v(number, attempt, progress, message, has_verdict, verdict) AS (VALUES "),
-    Part::Rows(6),
+    Part::Text("WITH v(number, attempt, progress, message, has_verdict, verdict, sets_output, output) AS (VALUES "),
+    Part::Rows(8),
     Part::Text(
         ") UPDATE instances SET \
          progress = coalesce(v.progress, instances.progress), \
          message = iif(v.progress IS NULL, instances.message, v.message), \
          verdict = iif(v.has_verdict, v.verdict, instances.verdict), \
+         output = iif(v.sets_output, v.output, instances.output), \
          version = version + (batch <> ?), batch = ?, updated_at = ? \
          FROM v WHERE instances.number = v.number AND ",
     ),
@@ -32,7 +33,8 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, batch: &Batch) -> R
     let mut outcomes = vec![None; batch.reports.len()];
     for round in rounds(&batch.reports, |report| report.instance) {
         let items: Vec<&Report> = round.iter().map(|index| &batch.reports[*index]).collect();
-        outputs::write(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output))).await?;
+        payload::write_outputs(transaction, items.iter().map(|item| (item.instance, item.attempt, &item.output)))
+            .await?;
         let applied = write_instances(transaction, batch, &items).await?;
         for index in round {
             outcomes[index] =
@@ -67,8 +69,9 @@ async fn write_instances(
             arguments.add(report.progress.as_ref().and_then(|progress| progress.message.clone()))?;
             arguments.add(report.verdict.is_some())?;
             arguments.add(report.verdict.as_ref().and_then(Option::as_ref).map(json_column).transpose()?)?;
+            bind_output(arguments, &report.output)?;
         }
-        arguments.pad((size - items.len()) * 6)?;
+        arguments.pad((size - items.len()) * 8)?;
         arguments.add_count(batch.number)?;
         arguments.add_count(batch.number)?;
         arguments.add(batch.now.0)

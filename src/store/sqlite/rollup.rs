@@ -23,6 +23,10 @@ const ROWS: usize = 512;
 /// The columns that are added up, from `started` on.
 const SUMS: usize = 8;
 
+/// The rows that tell how many instances there are, of tasks of which there are none.
+pub(super) const GONE: &str = "DELETE FROM minutes WHERE minute = 9223372036854775807 AND pending = 0 AND running = 0 \
+    AND completed = 0 AND failed = 0 AND cancelled = 0";
+
 static WRITE: Statement = Statement::new(&[
     Part::Text(
         "INSERT INTO minutes (minute, task_id, span, started, completed, failed, cancelled, gone_started, \
@@ -42,7 +46,7 @@ pub(super) async fn write(transaction: &mut Transaction<'_>, now: Micros) -> Res
         set_done_to(transaction, FORGOTTEN, now - KEPT).await?;
     }
     // Of tasks that have gone.
-    transaction.fetch_fixed("DELETE FROM totals WHERE n = 0", Arguments::default()).await?;
+    transaction.fetch_fixed(GONE, Arguments::default()).await?;
     let mut due: Option<i64> = None;
     for (span, age) in STEPS {
         let from = done_to(transaction, span).await?;
@@ -80,7 +84,8 @@ async fn set_done_to(transaction: &mut Transaction<'_>, span: i64, minute: i64) 
 async fn oldest(transaction: &mut Transaction<'_>, from: i64) -> Result<Option<i64>, sqlx::Error> {
     let mut arguments = Arguments::default();
     arguments.add(from)?;
-    let rows = transaction.fetch_fixed("SELECT min(minute) FROM minutes WHERE minute >= ?", arguments).await?;
+    let sql = "SELECT min(minute) FROM minutes WHERE minute >= ? AND minute < 9223372036854775807";
+    let rows = transaction.fetch_fixed(sql, arguments).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0))
 }
 

@@ -3,6 +3,7 @@
 use super::{
     codec::{duration_column, json_column, workload_code},
     idempotency,
+    payload::stands_in_row,
     sequence::{self, Sequence},
     statement::{Arguments, Part, Statement},
     transaction::Transaction,
@@ -36,16 +37,17 @@ static INSTANCES: Statement = Statement::new(&[
     Part::Text(
         "INSERT INTO instances (version, progress, batch, created_at, updated_at, node, started_at, number, id, task_id, \
          workload, status, attempt, ready, priority, max_attempts, timeout, queue_timeout, queue_deadline, retry_delay, \
-         run_at, labels, retry_of) \
+         run_at, labels, retry_of, inputs) \
          SELECT 1, 0.0, ?, ?, ?, iif(column5 = 1, ?, NULL), iif(column5 = 1, ?, NULL), column1, column2, column3, \
          column4, column5, column5, column6, column7, column8, column9, column10, column11, column12, \
-         column13, column14, column15 FROM (VALUES ",
+         column13, column14, column15, column16 FROM (VALUES ",
     ),
-    Part::Rows(15),
-    Part::Text(
-        ") WHERE column1 IS NOT NULL; \
-         INSERT INTO inputs (number, body) SELECT column1, column2 FROM (VALUES ",
-    ),
+    Part::Rows(16),
+    Part::Text(") WHERE column1 IS NOT NULL"),
+]);
+
+static LONG_INPUTS: Statement = Statement::new(&[
+    Part::Text("INSERT INTO inputs (number, body) SELECT column1, column2 FROM (VALUES "),
     Part::Rows(2),
     Part::Text(") WHERE column1 IS NOT NULL"),
 ]);
@@ -104,14 +106,20 @@ pub(super) async fn write(
         for new in items {
             bind_instance(arguments, new)?;
         }
-        arguments.pad((size - items.len()) * 15)?;
-        for new in items {
-            arguments.add_count(new.number)?;
-            arguments.add(new.instance.inputs.as_str())?;
-        }
-        arguments.pad((size - items.len()) * 2)
+        arguments.pad((size - items.len()) * 16)
     };
     transaction.queue(&INSTANCES, new, bind).await?;
+    let long: Vec<&New<'_>> = new.iter().filter(|new| !stands_in_row(&new.instance.inputs)).collect();
+    if !long.is_empty() {
+        let bind = |arguments: &mut Arguments, items: &[&New<'_>], size: usize| {
+            for new in items {
+                arguments.add_count(new.number)?;
+                arguments.add(new.instance.inputs.as_str())?;
+            }
+            arguments.pad((size - items.len()) * 2)
+        };
+        transaction.queue(&LONG_INPUTS, &long, bind).await?;
+    }
     let labels: Vec<(&str, &str, u64)> =
         new.iter().flat_map(|new| new.instance.labels.iter().map(|(key, value)| (key, value, new.number))).collect();
     if labels.is_empty() {
@@ -129,7 +137,7 @@ pub(super) async fn write(
 }
 
 fn bind_instance(arguments: &mut Arguments, new: &New<'_>) -> Result<(), sqlx::Error> {
-    let NewInstance { id, task_id, workload, limits, labels, retry_of, .. } = new.instance;
+    let NewInstance { id, task_id, workload, inputs, limits, labels, retry_of, .. } = new.instance;
     arguments.add_count(new.number)?;
     arguments.add(id.as_bytes().as_slice())?;
     arguments.add(task_id.clone())?;
@@ -144,7 +152,8 @@ fn bind_instance(arguments: &mut Arguments, new: &New<'_>) -> Result<(), sqlx::E
     arguments.add(duration_column(limits.retry_delay))?;
     arguments.add(new.run_at.0)?;
     arguments.add(labels_column(labels)?)?;
-    arguments.add(retry_of.as_ref().map(|id| id.as_bytes().as_slice()))
+    arguments.add(retry_of.as_ref().map(|id| id.as_bytes().as_slice()))?;
+    arguments.add(stands_in_row(inputs).then(|| inputs.as_str()))
 }
 
 fn labels_column(labels: &Labels) -> Result<Option<String>, sqlx::Error> {

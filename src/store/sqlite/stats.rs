@@ -14,7 +14,7 @@ use crate::{
     store::{DoneByTask, StoreError},
 };
 
-// One statement, so that both tables are of one commit.
+// One statement, so that all of it is of one commit.
 const ALL: &str = "SELECT NULL, status, max(sum(n), 0), 0, 0, 0, NULL FROM totals GROUP BY status \
     UNION ALL SELECT minute, 0, started, completed, failed, cancelled, durations FROM minutes \
     WHERE minute >= ? AND minute < ?";

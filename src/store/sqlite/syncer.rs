@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{InstanceQuery, Micros, StatsQuery},
+        domain::{InstanceKey, InstanceQuery, Micros, StatsQuery},
         store::{
             Answer, Batch, Store,
             sqlite::{Settings, SqliteStore},
@@ -219,9 +219,11 @@ mod tests {
         let stats = tokio::spawn(async move { reader.stats(&always).await.is_ok() });
         let reader = Arc::clone(&store);
         let attempts = tokio::spawn(async move { reader.attempts(1).await.is_ok() });
-        // For as long as many reads take that do not wait.
+        // For as long as many reads take that do not wait: those that the ledger makes to show this very commit.
         for _ in 0..200 {
-            store.ping().await.expect("it reads");
+            store.get(&[InstanceKey::Number(1)]).await.expect("it reads");
+            store.summaries(&[1]).await.expect("it reads");
+            store.log_extent(1).await.expect("it reads");
         }
         assert!(!synced.is_finished() && !list.is_finished() && !stats.is_finished() && !attempts.is_finished());
         outcomes.send(Ok(())).expect("it waits");

@@ -201,8 +201,8 @@ async fn a_store_of_a_later_version_is_refused_and_stays_as_it_is() {
     let server = made().await;
     for statements in [
         "PRAGMA user_version = 999",
-        "PRAGMA user_version = 5; CREATE TABLE later (x); INSERT INTO _sqlx_migrations VALUES (5, 'later', 0, 1, x'00', 1)",
-        "INSERT INTO _sqlx_migrations VALUES (6, 'later', 0, 1, x'00', 1)",
+        "PRAGMA user_version = 7; CREATE TABLE later (x); INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, 1, x'00', 1)",
+        "INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, 1, x'00', 1)",
     ] {
         let good = fs::read(server.database()).unwrap();
         let mut connection = SqliteConnectOptions::new().filename(server.database()).connect().await.unwrap();

@@ -29,7 +29,12 @@ async fn planted_damage_is_found() {
         ("UPDATE instances SET labels = '{\"k\":\"w\"}' WHERE number = 2", "other labels"),
         ("UPDATE instances SET labels = 'no' WHERE number = 2", "labels that cannot be read"),
         ("DELETE FROM labels", "other labels"),
-        ("DELETE FROM inputs WHERE number = 1", "no inputs"),
+        ("UPDATE instances SET inputs = NULL WHERE number = 1", "no inputs"),
+        ("UPDATE instances SET inputs = '[]' WHERE number = 1", "inputs that are no JSON object"),
+        ("UPDATE instances SET output = 'no' WHERE number = 1", "output that is no JSON object"),
+        ("UPDATE instances SET output = '{}' WHERE number = 2", "output before its first attempt"),
+        ("INSERT INTO inputs (number, body) VALUES (1, '{}')", "inputs twice"),
+        ("UPDATE instances SET output = '{}' WHERE number = 1; INSERT INTO outputs VALUES (1, '{}')", "output twice"),
         ("INSERT INTO inputs (number, body) VALUES (99, '{}')", "does not exist, and has inputs"),
         ("INSERT INTO outputs (number, body) VALUES (1, '[]')", "output that is no JSON object"),
         ("INSERT INTO outputs (number, body) VALUES (99, '{}')", "does not exist, and has an output"),
@@ -70,20 +75,35 @@ async fn planted_damage_is_found() {
         ("UPDATE instances SET number = 0 WHERE number = 1", "number that no instance can have"),
         ("UPDATE instances SET batch = 1 << 50 WHERE number = 1", "by a daemon that never was"),
         ("INSERT INTO outputs (number, body) VALUES (2, '{}')", "output before its first attempt"),
-        ("UPDATE inputs SET body = '[]'", "inputs that are no JSON object"),
+        ("INSERT INTO inputs (number, body) VALUES (1, '[]')", "inputs that are no JSON object"),
         ("UPDATE meta SET last_number = -1", "what this store is"),
         ("DELETE FROM meta", "what this store is"),
         ("DROP TRIGGER instances_done_is_final", "`instances_done_is_final` is missing"),
         ("DROP INDEX instances_status", "`instances_status` is missing"),
-        ("UPDATE totals SET n = n + 1 WHERE status = 1", "tell of 2 running instances of `a`, and there are 1"),
-        ("DELETE FROM totals", "tell of 0 pending instances of `a`, and there are 1"),
-        ("INSERT INTO totals (task_id, status, n) VALUES ('x', 2, 3)", "tell of 3 completed instances of `x`"),
+        (
+            "UPDATE minutes SET running = running + 1 WHERE minute = 9223372036854775807",
+            "tell of 2 running instances of `a`, and there are 1",
+        ),
+        (
+            "DELETE FROM minutes WHERE minute = 9223372036854775807",
+            "tell of 0 pending instances of `a`, and there are 1",
+        ),
+        (
+            "INSERT INTO minutes (minute, task_id, completed) VALUES (9223372036854775807, 'x', 3)",
+            "tell of 3 completed instances of `x`",
+        ),
         ("UPDATE instances SET task_id = 'b' WHERE number = 1", "tell of 1 running instances of `a`, and there are 0"),
         ("UPDATE minutes SET started = started + 1", "tell of 3 started, and there are 2"),
-        ("UPDATE minutes SET minute = minute + 1", "tell of 0 started, and there are 2"),
+        (
+            "UPDATE minutes SET minute = minute + 1 WHERE minute < 9223372036854775807",
+            "tell of 0 started, and there are 2",
+        ),
         ("UPDATE minutes SET cancelled = 1", "tell of 1 cancelled, and there are 0"),
         ("UPDATE minutes SET gone_started = 1", "tell of 2 started, and there are 2, 1 deleted since"),
-        ("UPDATE minutes SET span = 7", "make no sense"),
+        ("UPDATE minutes SET span = 7 WHERE minute < 9223372036854775807", "make no sense"),
+        ("UPDATE minutes SET running = 1 WHERE minute < 9223372036854775807", "make no sense"),
+        ("UPDATE minutes SET started = 1 WHERE minute = 9223372036854775807", "make no sense"),
+        ("UPDATE minutes SET durations = x'0010000000000001' WHERE minute = 9223372036854775807", "make no sense"),
         ("UPDATE minutes SET failed = -1", "make no sense"),
         ("UPDATE minutes SET durations = x'0102'", "durations that cannot be read"),
         ("UPDATE minutes SET durations = x'0010000000000001'", "durations that are not those of its instances"),
@@ -102,13 +122,15 @@ async fn planted_damage_is_found() {
         scene.pending(labelled("a", [("k", "v")])).await;
         scene.is_sound().await;
         // Who damages a store has the triggers out of the way first.
-        run(&path, &format!("DROP TRIGGER inputs_are_written_once; {sql}; {INPUTS_TRIGGER}")).await.expect(sql);
+        run(&path, &format!("DROP TRIGGER instances_inputs_are_written_once; {sql}; {INPUTS_TRIGGER}"))
+            .await
+            .expect(sql);
         let findings = scene.store.check().await.expect("it reads");
         assert!(findings.iter().any(|finding| finding.detail.contains(expected)), "{sql}: {findings:?}");
     }
 }
 
-const INPUTS_TRIGGER: &str = "CREATE TRIGGER inputs_are_written_once BEFORE UPDATE ON inputs BEGIN \
+const INPUTS_TRIGGER: &str = "CREATE TRIGGER instances_inputs_are_written_once BEFORE UPDATE OF inputs ON instances BEGIN \
     SELECT RAISE(ABORT, 'inputs never change'); END";
 
 #[tokio::test]
@@ -158,8 +180,8 @@ async fn an_older_store_gets_its_counters() {
     scene.start([new("a"), new("b"), new("b")]).await;
     scene.is_sound().await;
     scene.store.close().await;
-    let back = "DROP TABLE totals; DROP TABLE minutes; DROP TABLE rollups; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1; \
-        DELETE FROM _sqlx_migrations WHERE version = 2";
+    let back = "DROP VIEW totals; DROP TABLE minutes; DROP TABLE rollups; DROP TRIGGER instances_gone_are_counted; PRAGMA user_version = 1; \
+        DELETE FROM _sqlx_migrations WHERE version IN (2, 6)";
     run(&path, back).await.expect("a store of the first version");
     let store = SqliteStore::open(Settings::at(&path)).await.expect("it opens");
     let scene = Scene::new(Arc::new(store), scene);

@@ -2,7 +2,7 @@
 
 use taskwright::{
     domain::{Ended, InstanceKey, Micros, Outcome, Phase, Progress, Status, instance::AttemptRecord},
-    store::{Claimed, Ending, Expected, Finish, FinishOutcome, StopOutcome, Written},
+    store::{Claimed, Ending, Expected, Finish, FinishOutcome, Report, StopOutcome, Written},
 };
 
 use super::scene::*;
@@ -200,6 +200,38 @@ pub async fn a_finish_clears_the_output(scene: &Scene) {
     scene.commit(|batch| batch.finishes = vec![cleared, finish(numbers[1], 1)]).await;
     assert_eq!(scene.get(numbers[0]).await.output, None);
     assert_eq!(scene.get(numbers[1]).await.output, Some(json(r#"{"part":1}"#)));
+}
+
+/// Short ones and long ones may be kept in different places.
+pub async fn the_last_output_counts(scene: &Scene) {
+    let of = |length: usize| Some(json(&format!("{{\"x\":\"{}\"}}", "x".repeat(length))));
+    let outputs = [of(3), of(248), of(249), None, of(9000), of(8000), of(2), of(7000), None, of(1)];
+    let number = scene.running(retried("a")).await;
+    for output in &outputs {
+        let told = Report { output: Some(output.clone()), ..report(number, 1) };
+        scene.commit(|batch| batch.reports.push(told)).await;
+        assert_eq!(scene.get(number).await.output, *output);
+        // What says nothing of the output leaves it.
+        scene.commit(|batch| batch.reports.push(report(number, 1))).await;
+        assert_eq!(scene.get(number).await.output, *output);
+    }
+    for before in &outputs {
+        for last in &outputs {
+            let number = scene.running(retried("a")).await;
+            let told = Report { output: Some(before.clone()), ..report(number, 1) };
+            scene.commit(|batch| batch.reports.push(told)).await;
+            let at = scene.now();
+            let failed = finish_as(number, 1, again(at, error("no", 1)));
+            let failed = Finish { output: Some(last.clone()), ..failed };
+            scene.commit(|batch| batch.finishes.push(failed)).await;
+            assert_eq!(scene.get(number).await.output, *last);
+            scene.claim("a", 1).await;
+            assert_eq!(scene.get(number).await.output, None);
+            let done = Finish { output: Some(before.clone()), ..finish(number, 2) };
+            scene.commit(|batch| batch.finishes.push(done)).await;
+            assert_eq!(scene.get(number).await.output, *before);
+        }
+    }
 }
 
 pub async fn the_last_progress_stays(scene: &Scene) {

@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use taskwright::{
     domain::{InstanceKey, Status},
     store::{
-        CommitError, FinishOutcome, NewInstance,
+        CommitError, Finish, FinishOutcome, NewInstance, Purge,
         sqlite::{Settings, SqliteStore},
     },
 };
@@ -49,11 +49,15 @@ async fn wal(path: &std::path::Path) -> u64 {
 #[tokio::test]
 async fn terminal_is_final_for_any_program() {
     let (scene, path) = scene().await;
-    let number = scene.running(new("a")).await;
-    let mut done = finish(number, 1);
-    done.output = Some(Some(json(r#"{"result":1}"#)));
+    // Both long ones, beside the row, and short ones.
+    let long = json(&format!("{{\"x\":\"{}\"}}", "x".repeat(1000)));
+    let number = scene.running(NewInstance { inputs: long.clone(), ..new("a") }).await;
+    let done = Finish { output: Some(Some(long)), ..finish(number, 1) };
     scene.commit(|batch| batch.finishes.push(done)).await;
-    let before = scene.get(number).await;
+    let short = scene.running(new("a")).await;
+    let done = Finish { output: Some(Some(json(r#"{"result":1}"#))), ..finish(short, 1) };
+    scene.commit(|batch| batch.finishes.push(done)).await;
+    let before = [scene.get(number).await, scene.get(short).await];
     for sql in [
         "UPDATE instances SET status = 0",
         "UPDATE instances SET updated_at = 0",
@@ -62,11 +66,22 @@ async fn terminal_is_final_for_any_program() {
         "DELETE FROM outputs",
         "INSERT OR REPLACE INTO outputs (number, body) VALUES (1, '{}')",
         "UPDATE inputs SET body = '{}'",
+        "UPDATE instances SET output = '{}' WHERE number = 2",
+        "UPDATE instances SET inputs = '{}' WHERE number = 2",
     ] {
         let refused = run(&path, sql).await.expect_err(sql);
         assert!(refused.to_string().contains("never change"), "{sql}: {refused}");
     }
-    assert_eq!(scene.get(number).await, before);
+    assert_eq!([scene.get(number).await, scene.get(short).await], before);
+    // Inputs are final from the start.
+    let inputs = |length: usize| json(&format!("{{\"x\":\"{}\"}}", "x".repeat(length)));
+    for length in [10, 1000] {
+        let live = scene.running(NewInstance { inputs: inputs(length), ..new("a") }).await;
+        let table = if length == 10 { "instances SET inputs" } else { "inputs SET body" };
+        let sql = format!("UPDATE {table} = '{{}}' WHERE number = {live}");
+        let refused = run(&path, &sql).await.expect_err(&sql);
+        assert!(refused.to_string().contains("inputs never change"), "{sql}: {refused}");
+    }
     // A purge may delete: the instance first.
     run(&path, "DELETE FROM instances; DELETE FROM outputs; DELETE FROM inputs").await.expect("a purge");
     scene.is_sound().await;
@@ -86,6 +101,21 @@ async fn a_number_is_never_given_out_again() {
     let store = SqliteStore::open(Settings::at(&path)).await.expect("it opens");
     let reopened = Scene::new(Arc::new(store), reopened);
     assert_eq!(reopened.start([new("a")]).await, [5]);
+}
+
+#[tokio::test]
+async fn the_totals_of_a_task_without_instances_go() {
+    let (scene, path) = scene().await;
+    for task in ["a", "b"] {
+        let number = scene.running(new(task)).await;
+        scene.commit(|batch| batch.finishes.push(finish(number, 1))).await;
+    }
+    run(&path, "DELETE FROM instances WHERE task_id = 'a'").await.expect("a purge");
+    scene.commit(|batch| batch.purge = Some(Purge { task: None, sweep: true })).await;
+    let mut beside = connect(&path).await;
+    let left = sqlx::query("SELECT DISTINCT task_id FROM totals").fetch_all(&mut beside).await.expect("it reads");
+    assert_eq!(left.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>(), ["b"]);
+    beside.close().await.expect("it closes");
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn the_database_of_another_program_is_foreign() {
         "CREATE TABLE t (x)",
         "PRAGMA application_id = 77",
         "PRAGMA application_id = 77; PRAGMA journal_mode = WAL; CREATE TABLE t (x)",
-        "PRAGMA user_version = 5",
+        "PRAGMA user_version = 6",
     ] {
         let folder = folder();
         let path = folder.path().join("other.db");

@@ -87,6 +87,14 @@ pub async fn times_read_back_exactly(scene: &Scene) {
 
 pub async fn inputs_keep_their_text(scene: &Scene) {
     let text = r#"{"big":18446744073709551616,"e":1e400,"z":1.0,"a":"\u00e9\n","é":[null]}"#;
+    // Short ones and long ones may be kept in different places.
+    let long = |length: usize| text.replace("null", &format!("\"{}\"", "é".repeat(length)));
+    for text in [text.to_owned(), long(95), long(96), long(97), long(5000)] {
+        inputs_keep(scene, &text).await;
+    }
+}
+
+async fn inputs_keep(scene: &Scene, text: &str) {
     let number = scene.running(NewInstance { inputs: json(text), ..new("a") }).await;
     let mut done = finish(number, 1);
     done.output = Some(Some(json(text)));

@@ -111,15 +111,21 @@ type Spans = HashMap<String, BTreeMap<i64, i64>>;
 
 /// What the rows tell.
 async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(Places, Spans), sqlx::Error> {
+    let sql = "SELECT task_id, minute FROM minutes WHERE CASE minute WHEN 9223372036854775807 \
+        THEN span <> 1 OR started <> 0 OR gone_started <> 0 OR gone_completed <> 0 OR gone_failed <> 0 \
+        OR gone_cancelled <> 0 OR durations IS NOT NULL ELSE pending <> 0 OR running <> 0 END LIMIT 100";
+    for row in fetch(connection, sql, Arguments::default()).await? {
+        findings.push(no_sense(row.try_get(0)?, row.try_get(1)?));
+    }
     let mut spans = Spans::new();
-    let sql = "SELECT task_id, minute, span FROM minutes WHERE span > 1";
+    let sql = "SELECT task_id, minute, span FROM minutes WHERE span > 1 AND minute < 9223372036854775807";
     for row in fetch(connection, sql, Arguments::default()).await? {
         spans.entry(row.try_get(0)?).or_default().insert(row.try_get(1)?, row.try_get(2)?);
     }
     let mut places = Places::new();
     let sql = "SELECT minute, task_id, span, started, completed, failed, cancelled, gone_started, gone_completed, \
         gone_failed, gone_cancelled, durations FROM minutes WHERE (minute, task_id) > (?, ?) \
-        ORDER BY minute, task_id LIMIT 4096";
+        AND minute < 9223372036854775807 ORDER BY minute, task_id LIMIT 4096";
     let mut after = (i64::MIN, String::new());
     loop {
         let mut arguments = Arguments::default();
@@ -134,8 +140,7 @@ async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) ->
             let columns: Vec<i64> = (3..11).map(n).collect::<Result<_, _>>()?;
             let bad_span = !SPANS.contains(&span) || minute % span != 0;
             if (bad_span || columns.iter().any(|n| *n < 0)) && findings.len() < 10 * MOST {
-                findings
-                    .push(finding_of_store(format!("the counters of `{task_id}` in minute {minute} make no sense")));
+                findings.push(no_sense(task_id, *minute));
             }
             let told = places.entry((cover(&spans, task_id, *minute), task_id.clone())).or_default();
             let add = |to: &mut i64, at: usize| *to = to.saturating_add(columns[at]);
@@ -156,6 +161,10 @@ async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) ->
             return Ok((places, spans));
         }
     }
+}
+
+fn no_sense(task_id: &str, minute: i64) -> Finding {
+    finding_of_store(format!("the counters of `{task_id}` in minute {minute} make no sense"))
 }
 
 /// What the rows should tell.

@@ -50,10 +50,30 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ("has a task id that no task can have", "FROM instances WHERE length(task_id) NOT BETWEEN 1 AND 128"),
     (
         "has an output before its first attempt",
-        "FROM instances i WHERE i.attempt = 0 AND EXISTS (SELECT 1 FROM outputs o WHERE o.number = i.number)",
+        "FROM instances i WHERE i.attempt = 0 \
+         AND (i.output IS NOT NULL OR EXISTS (SELECT 1 FROM outputs o WHERE o.number = i.number))",
     ),
-    ("has no inputs", "FROM instances i WHERE NOT EXISTS (SELECT 1 FROM inputs p WHERE p.number = i.number)"),
+    (
+        "has no inputs",
+        "FROM instances i WHERE i.inputs IS NULL AND NOT EXISTS (SELECT 1 FROM inputs p WHERE p.number = i.number)",
+    ),
+    (
+        "has inputs twice",
+        "FROM instances i WHERE i.inputs IS NOT NULL AND EXISTS (SELECT 1 FROM inputs p WHERE p.number = i.number)",
+    ),
+    (
+        "has an output twice",
+        "FROM instances i WHERE i.output IS NOT NULL AND EXISTS (SELECT 1 FROM outputs o WHERE o.number = i.number)",
+    ),
+    (
+        "has inputs that are no JSON object",
+        "FROM instances WHERE NOT json_valid(inputs) OR substr(inputs, 1, 1) <> '{'",
+    ),
     ("has inputs that are no JSON object", "FROM inputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
+    (
+        "has an output that is no JSON object",
+        "FROM instances WHERE NOT json_valid(output) OR substr(output, 1, 1) <> '{'",
+    ),
     ("has an output that is no JSON object", "FROM outputs WHERE NOT json_valid(body) OR substr(body, 1, 1) <> '{'"),
     (
         "has records of attempts that it never had, or of one that runs",
@@ -76,8 +96,8 @@ pub(super) const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The indexes, triggers and tables there must be.
-pub(super) const SCHEMA: [&str; 26] = [
+/// The tables, views, indexes and triggers there must be.
+pub(super) const SCHEMA: [&str; 28] = [
     "meta",
     "instances",
     "inputs",
@@ -104,6 +124,8 @@ pub(super) const SCHEMA: [&str; 26] = [
     "outputs_update_before_done",
     "outputs_delete_before_done",
     "inputs_are_written_once",
+    "instances_inputs_are_written_once",
+    "instances_have_one_output",
 ];
 
 /// Tables whose rows belong to an instance.
