@@ -263,6 +263,8 @@ async fn hostile_secrets_stay_where_they_belong() {
         .collect();
     assert!(tokens.len() >= 2, "{tokens:?}");
 
+    wait_for("a command line", async || lines.text().contains("sleep\x00600").then_some(())).await;
+
     let modes = ["store", "store/taskwright.db", "store/taskwright.db-wal", "store/taskwright.db.lock"];
     for name in modes {
         let mode = fs::metadata(api.server.folder().join(name)).unwrap().permissions().mode();
@@ -278,7 +280,7 @@ async fn hostile_secrets_stay_where_they_belong() {
     for (place, text) in &told {
         assert!(!text.is_empty(), "{place} told nothing");
     }
-    assert!(told["command lines"].contains("sleep\x00600") && told["log"].contains("drained"), "nothing was looked at");
+    assert!(told["log"].contains("drained"), "nothing was looked at");
     assert!(told["another instance"].contains("TASKWRIGHT_TOKEN="), "it tells its own");
     let mut secrets: Vec<(String, &[&str])> = CANARIES.iter().map(|(name, allowed)| (canary(name), *allowed)).collect();
     secrets.extend(
