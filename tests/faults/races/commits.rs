@@ -90,13 +90,18 @@ async fn crash(folder: &Path, write: Write, fault: Fault, sabotage: Sabotage) ->
 
 /// So many stores at once: most of a round is the wait for an engine that begins or ends.
 const STORES: u32 = 8;
+/// So many rounds over one store, each of which checks all that is in it.
+const ROUNDS: u32 = 40;
 
 async fn crashes(times: u32, sabotage: Sabotage) -> Result<(), String> {
     let stores = (0..STORES).map(|first| async move {
-        let folder = tempfile::tempdir().expect("a folder");
-        for turn in (first..times).step_by(STORES as usize) {
+        let mut folder = tempfile::tempdir().expect("a folder");
+        for round in 0..times.div_ceil(STORES) {
+            if round > 0 && round.is_multiple_of(ROUNDS) {
+                folder = tempfile::tempdir().expect("a folder");
+            }
             // Each store goes through all of it.
-            let kind = (turn / STORES + first) as usize;
+            let kind = (round + first) as usize;
             let write = [Write::Start, Write::Stop, Write::Report, Write::End][kind % 4];
             let fault = [Fault::Before, Fault::After][kind / 4 % 2];
             crash(folder.path(), write, fault, sabotage).await?;
