@@ -88,7 +88,7 @@ pub(super) async fn commit(writing: &Writing, batch: &Batch) -> Result<Committed
         return Err(CommitError::NotCommitted("the disk is full: what room is left is kept for stops".into()));
     }
     let announced = match &writing.syncer {
-        Some(syncer) if batch.answer == Answer::Written => Some(syncer.announce().await?),
+        Some(syncer) if batch.answer == Answer::Written && syncer.pays() => Some(syncer.announce().await?),
         _ => None,
     };
     let level = if announced.is_some() { Synchronous::Normal } else { writer.writer.synchronous };

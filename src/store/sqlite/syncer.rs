@@ -6,6 +6,9 @@
 //! the sync. Reads of which nobody can tell of which commit they are wait too, or they would show what a power cut takes
 //! back.
 //!
+//! On a slow disk they would wait long, and there is little to be gained: what a sync takes beside the next commit is
+//! spared only where that commit takes as long. So after a slow sync commits are synced within themselves for a while.
+//!
 //! The log's file is there, and the same one, for as long as any connection is open. A writeback that fails is told to
 //! every descriptor of the file: to SQLite's, and to ours.
 
@@ -19,6 +22,7 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -31,6 +35,11 @@ use crate::{
 
 /// So many commits may be written and not yet synced: one on its way to the disk, and one that is written meanwhile.
 const AHEAD: usize = 2;
+
+/// A sync that takes longer is not done beside the next commit, [`PAUSE`] long.
+const SLOW: Duration = Duration::from_millis(200);
+/// Long enough that reads hardly ever wait for a disk that stays slow, short enough for one that was slow once.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The log was not synced: nobody knows what is on the disk.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +60,8 @@ struct Extent {
     synced: u64,
     /// From then on nobody knows.
     failed: Option<NotSynced>,
+    /// Until then the disk is taken for slow.
+    slow_until: Option<Instant>,
 }
 
 /// The thread that syncs.
@@ -83,6 +94,11 @@ impl Syncer {
             announced: AtomicU64::new(0),
             extent,
         })
+    }
+
+    /// Whether a commit is better synced beside the next one than within itself.
+    pub(super) fn pays(&self) -> bool {
+        self.extent.borrow().slow_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// Announces a commit, before anybody can read it. Waits while too many are ahead.
@@ -150,12 +166,15 @@ fn run(mut sync: impl FnMut() -> io::Result<()>, queue: &Receiver<Job>, told: &w
     while let Ok(first) = queue.recv() {
         let mut jobs = vec![first];
         jobs.extend(queue.try_iter());
+        let began = Instant::now();
         if failed.is_none() {
             // Never once more after a failure: the kernel may have dropped what it could not write, and say that all is well.
             failed = sync().err().map(|error| NotSynced(Arc::new(error)));
         }
+        let ended = Instant::now();
         told.send_modify(|extent| {
             extent.failed.clone_from(&failed);
+            extent.slow_until = (ended - began > SLOW).then(|| ended + PAUSE);
             if failed.is_none() {
                 extent.synced = jobs.last().map_or(extent.synced, |job| job.number);
             }
@@ -177,10 +196,7 @@ fn sync(log: &File) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::mpsc::{Sender, channel},
-        time::Duration,
-    };
+    use std::sync::mpsc::{Sender, channel};
 
     use super::*;
     use crate::{
@@ -243,6 +259,22 @@ mod tests {
         outcomes.send(Ok(())).expect("it waits");
         next.written().wait().await.expect("it is synced");
         syncer.settled().await.expect("all is synced");
+        syncer.close();
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_syncs_within_the_commits() {
+        let mut took = [SLOW * 2, Duration::ZERO].into_iter();
+        let syncer = Syncer::with(move || {
+            thread::sleep(took.next().unwrap_or_default());
+            Ok(())
+        });
+        let syncer = syncer.expect("a thread");
+        assert!(syncer.pays());
+        syncer.announce().await.expect("a turn").written().wait().await.expect("it is synced");
+        assert!(!syncer.pays());
+        syncer.announce().await.expect("a turn").written().wait().await.expect("it is synced");
+        assert!(syncer.pays(), "it is fast again");
         syncer.close();
     }
 
