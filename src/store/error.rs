@@ -58,6 +58,18 @@ pub enum OpenError {
         /// The newest that this binary knows.
         known: i64,
     },
+    /// It was written by an earlier version, and is only to be read.
+    #[error(
+        "the store {location} cannot be read yet: its schema is older than this version's, {found} and not {known}: start `taskwright serve` once to bring it up to date"
+    )]
+    Older {
+        /// Where it is.
+        location: String,
+        /// Its schema.
+        found: i64,
+        /// The one that this binary reads.
+        known: i64,
+    },
     /// It is something else.
     #[error("{location} is not a taskwright store: {why}; give another database.url")]
     Foreign {

@@ -55,6 +55,10 @@ pub(super) async fn for_daemon(settings: &Settings) -> Result<SqliteStore, OpenE
             }
         };
         if schema < SCHEMA {
+            if schema > 0 {
+                // Until it is done nothing answers: some seconds for each million instances.
+                tracing::info!(store = %location, from = schema, to = SCHEMA, "bringing the store up to date");
+            }
             migrate(&mut writer).await?;
         }
         let said = connection::read_back(&mut writer).await?;
@@ -105,9 +109,9 @@ pub(super) async fn for_check(path: &Path) -> Result<SqliteStore, OpenError> {
     let opened = async {
         let readers = Readers::open(path).await?;
         let mut reader = readers.take().await.map_err(|error| Fault::Open(at(&location, error)))?;
-        if schema_of(&mut reader, &location).await? < SCHEMA {
-            let why = "its schema is older than this version's: start `taskwright serve` once to bring it up to date";
-            return Err(Fault::Open(OpenError::Foreign { location: location.clone(), why: why.to_owned() }));
+        let found = schema_of(&mut reader, &location).await?;
+        if found < SCHEMA {
+            return Err(Fault::Open(OpenError::Older { location: location.clone(), found, known: SCHEMA }));
         }
         let said = connection::read_back(&mut reader).await?;
         let row = sqlx::query("SELECT boot, key FROM meta").fetch_one(&mut *reader).await?;

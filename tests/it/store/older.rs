@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, migrate::Migrator, sq
 use taskwright::{
     domain::{StatsQuery, Status},
     store::{
-        Finish, Report,
+        Finish, OpenError, Report,
         sqlite::{Settings, SqliteStore},
     },
 };
@@ -52,6 +52,9 @@ async fn a_store_whose_payloads_stand_beside_the_rows_goes_on() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("store.db");
     of_schema_4(&path).await;
+    let error = SqliteStore::open_for_check(&path).await.err().expect("it is not up to date");
+    assert!(matches!(error, OpenError::Older { found: 4, .. }), "{error:?}");
+    assert!(error.to_string().contains("start `taskwright serve` once"), "{error}");
     let store = SqliteStore::open(Settings::at(&path)).await.expect("it opens");
     let scene = Scene::new(Arc::new(store), folder);
     scene.is_sound().await;
