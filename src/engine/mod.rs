@@ -243,7 +243,7 @@ impl Engine {
             // A blocking closure that does not return must not keep the daemon from ending.
             handlers.shutdown_background();
         }
-        scratch::remove_scratch(&inner.store.identity().tag);
+        scratch::remove_scratch(inner.runner.scratch());
         inner.store.close().await;
     }
 

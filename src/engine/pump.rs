@@ -23,10 +23,9 @@ const READ_AT_ONCE: usize = 64 << 10;
 pub async fn pump(
     attempt: Arc<Attempt>,
     stream: Stream,
-    reader: Option<impl AsyncRead + Unpin>,
+    mut reader: impl AsyncRead + Unpin,
     last: Option<Arc<Mutex<Option<String>>>>,
 ) {
-    let Some(mut reader) = reader else { return };
     let mut splitter = LineSplitter::new();
     let mut newest = Newest::default();
     // Not zeroed: most programs print little, and few anything at all.

@@ -5,7 +5,7 @@
 //! cannot put its own end off: the instance ends, and only the slot stays taken.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -131,6 +131,11 @@ impl Runner {
     /// A runner of these parts.
     pub fn new(parts: Parts) -> Self {
         Runner(Arc::new(parts))
+    }
+
+    /// Where attempts of commands have their scratch directories.
+    pub fn scratch(&self) -> &Path {
+        &self.0.scratch
     }
 
     /// Begins attempts that were just claimed.

@@ -13,9 +13,14 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// The most that wait at once: more than a machine can begin commands within [`PATIENCE`].
 const MOST: usize = 64;
 
-/// A supervisor, by the daemon's end of its control socket. Dropping it ends the supervisor and all it has started.
+/// A supervisor. Dropping it ends the supervisor and all it has started.
 #[derive(Debug)]
-pub(super) struct Supervisor(pub OwnedFd);
+pub(super) struct Supervisor {
+    /// The daemon's end of its control socket.
+    pub control: OwnedFd,
+    /// Its process id, which is also the number of the session of what it starts.
+    pub pid: i32,
+}
 
 /// Those that wait, oldest first. A handle: clones share them.
 #[derive(Debug, Clone, Default)]

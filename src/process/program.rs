@@ -1,9 +1,10 @@
 //! Looking a program up and executing it, in a supervisor.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::ptr;
 
 use super::sys;
@@ -12,108 +13,145 @@ use super::wire::{Decoded, Step};
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// Enters the directory and starts the program in a process group of its own, with the standard streams and the signal
-/// dispositions of this process and no signal blocked. Returns its pid.
-///
-/// Every other descriptor of this process must be close-on-exec.
-pub(super) fn start(command: &Decoded<'_>) -> Result<libc::pid_t, (Step, io::Error)> {
-    std::env::set_current_dir(OsStr::from_bytes(command.directory.to_bytes()))
-        .map_err(|error| (Step::Directory, error))?;
-    let path = lookup(command).map_err(|error| (Step::Lookup, error))?;
-    execute(&path, command).map_err(|error| (Step::Exec, error))
+/// Sixteen-byte words of the stack of a [`become_program`], which calls nothing but the kernel: 64 KiB is plenty.
+const STACK: usize = 4096;
+
+/// Starts programs.
+pub(super) struct Launcher {
+    /// Where a child runs until its exec. Aligned as every ABI wants a stack.
+    stack: Box<[MaybeUninit<u128>]>,
 }
 
-/// The file to execute: the name itself if it has a `/`, else the first executable file on the command's own `PATH`.
-fn lookup(command: &Decoded<'_>) -> io::Result<CString> {
+impl Launcher {
+    pub(super) fn new() -> Launcher {
+        Launcher { stack: Box::new_uninit_slice(STACK) }
+    }
+
+    /// Starts the program in its directory and in a process group of its own, with `stdout` and `stderr`, the standard
+    /// input and the signal dispositions of this process and no signal blocked. Returns its pid.
+    ///
+    /// Every other descriptor of this process must be close-on-exec, and every signal blocked.
+    pub(super) fn start(
+        &mut self,
+        command: &Decoded<'_>,
+        stdout: BorrowedFd<'_>,
+        stderr: BorrowedFd<'_>,
+    ) -> Result<libc::pid_t, (Step, io::Error)> {
+        let candidates = candidates(command).map_err(|error| (Step::Lookup, error))?;
+        let paths = pointers(candidates.iter().map(CString::as_c_str));
+        let (argv, env) = (pointers(command.argv.iter().copied()), pointers(command.env.iter().copied()));
+        let mut launch = Launch {
+            directory: command.directory.as_ptr(),
+            paths: paths.as_ptr(),
+            argv: argv.as_ptr(),
+            env: env.as_ptr(),
+            streams: [stdout.as_raw_fd(), stderr.as_raw_fd()],
+            signals: sys::no_signals(),
+            failure: None,
+        };
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the child runs on a stack of its own, which nobody else uses: this thread stands still until the child
+        // has executed a program or ended (CLONE_VFORK), and this process has no other. `launch` and all that it points to
+        // live that long. The child shares memory only: its descriptors, directory and signal mask are copies.
+        let pid = unsafe {
+            let top = self.stack.as_mut_ptr_range().end;
+            libc::clone(become_program, top.cast(), flags, (&raw mut launch).cast())
+        };
+        if pid < 0 {
+            return Err((Step::Exec, io::Error::last_os_error()));
+        }
+        // SAFETY: a plain read of a value that lives. The child has written it behind the compiler's back.
+        match unsafe { ptr::read_volatile(&raw const launch.failure) } {
+            None => Ok(pid),
+            Some((step, errno)) => {
+                sys::wait_for(pid);
+                Err((step, io::Error::from_raw_os_error(errno)))
+            }
+        }
+    }
+}
+
+/// The files that may be meant: the name itself if it has a `/`, else one in each folder of the command's own `PATH`.
+fn candidates(command: &Decoded<'_>) -> io::Result<Vec<CString>> {
     let name = command.argv[0].to_bytes();
     if name.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::ENOENT));
     }
     if name.contains(&b'/') {
-        let path = command.argv[0].to_owned();
-        return executable(&path).map(|()| path);
+        return Ok(vec![command.argv[0].to_owned()]);
     }
     let path =
         command.env.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
-    let mut failure = io::Error::from_raw_os_error(libc::ENOENT);
-    for folder in path.split(|byte| *byte == b':') {
-        // An empty entry means the working directory.
-        let folder = if folder.is_empty() { b".".as_slice() } else { folder };
-        let candidate = CString::new([folder, b"/", name].concat())?;
-        match executable(&candidate) {
-            Ok(()) => return Ok(candidate),
-            // A file that is there and not executable tells more than its absence elsewhere.
-            Err(error) if error.raw_os_error() == Some(libc::EACCES) => failure = error,
-            Err(_) => {}
+    path.split(|byte| *byte == b':')
+        .map(|folder| {
+            // An empty entry means the working directory.
+            let folder = if folder.is_empty() { b".".as_slice() } else { folder };
+            Ok(CString::new([folder, b"/", name].concat())?)
+        })
+        .collect()
+}
+
+/// The strings as exec takes them, with a null at the end.
+fn pointers<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const libc::c_char> {
+    strings.map(CStr::as_ptr).chain([ptr::null()]).collect()
+}
+
+/// What a child needs to become a program. Every string ends with a NUL, every list with a null.
+struct Launch {
+    directory: *const libc::c_char,
+    paths: *const *const libc::c_char,
+    argv: *const *const libc::c_char,
+    env: *const *const libc::c_char,
+    streams: [RawFd; 2],
+    signals: libc::sigset_t,
+    /// What the child could not do, with its errno.
+    failure: Option<(Step, libc::c_int)>,
+}
+
+/// The child of [`Launcher::start`], between clone and exec. `posix_spawn` does the same with two system calls more for
+/// each signal there is.
+///
+/// It shares the memory of a process that stands still meanwhile, so it allocates nothing, takes no lock and unwinds
+/// nothing.
+extern "C" fn become_program(launch: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `start` passes a pointer to a `Launch` that it does not touch until this child is gone.
+    let launch = unsafe { &mut *launch.cast::<Launch>() };
+    launch.failure = Some(execute(launch));
+    127
+}
+
+/// Returns only when it fails.
+fn execute(launch: &Launch) -> (Step, libc::c_int) {
+    // The number of an error is a field of `io::Error`, not an allocation.
+    let errno = || io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+    // SAFETY: plain system calls. All pointers come from `start`, which keeps what they point to.
+    unsafe {
+        if libc::dup2(launch.streams[0], 1) < 0 || libc::dup2(launch.streams[1], 2) < 0 {
+            return (Step::Supervisor, errno());
+        }
+        if libc::chdir(launch.directory) < 0 {
+            return (Step::Directory, errno());
+        }
+        libc::setpgid(0, 0);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.signals, ptr::null_mut());
+    }
+    // A file that is there and not executable tells more than its absence elsewhere.
+    let mut failure = (Step::Lookup, libc::ENOENT);
+    let mut next = launch.paths;
+    // SAFETY: as above; the list of paths ends with a null.
+    unsafe {
+        while !(*next).is_null() {
+            let path = *next;
+            libc::execve(path, launch.argv, launch.env);
+            match errno() {
+                // The file is there, so it is its interpreter that is not.
+                libc::ENOENT if libc::access(path, libc::F_OK) == 0 => return (Step::Exec, libc::ENOENT),
+                libc::ENOENT | libc::ENOTDIR => {}
+                libc::EACCES => failure.1 = libc::EACCES,
+                other => return (Step::Exec, other),
+            }
+            next = next.add(1);
         }
     }
-    Err(failure)
-}
-
-/// Whether the path is a file that we may execute.
-fn executable(path: &CStr) -> io::Result<()> {
-    let metadata = std::fs::metadata(OsStr::from_bytes(path.to_bytes()))?;
-    if !metadata.is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EACCES));
-    }
-    sys::may_execute(path)
-}
-
-/// `posix_spawn`: it shares our memory until the exec, so it costs no copy of page tables, and gives exec's own error.
-fn execute(path: &CStr, command: &Decoded<'_>) -> io::Result<libc::pid_t> {
-    let pointers = |strings: &[&CStr]| -> Vec<*mut libc::c_char> {
-        let strings = strings.iter().map(|string| string.as_ptr().cast_mut());
-        strings.chain([ptr::null_mut()]).collect()
-    };
-    let (argv, env) = (pointers(&command.argv), pointers(&command.env));
-    let attributes = Attributes::new()?;
-    let mut pid = 0;
-    // SAFETY: `path` is NUL-terminated, both vectors hold pointers to NUL-terminated strings that outlive the call and
-    // end with a null, the attributes are initialised, and there are no file actions.
-    let errno = unsafe {
-        libc::posix_spawn(
-            &raw mut pid,
-            path.as_ptr(),
-            ptr::null(),
-            &raw const attributes.0,
-            argv.as_ptr(),
-            env.as_ptr(),
-        )
-    };
-    if errno == 0 { Ok(pid) } else { Err(io::Error::from_raw_os_error(errno)) }
-}
-
-/// What a program starts with: its own process group, no signal blocked. That no signal is ignored the spawner saw to, once
-/// for all: here it would cost a system call for each signal there is.
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    fn new() -> io::Result<Attributes> {
-        let mut raw = std::mem::MaybeUninit::uninit();
-        let check = |errno| {
-            if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
-        };
-        // SAFETY: `init` initialises the object before anything else touches it.
-        let mut attributes = unsafe {
-            check(libc::posix_spawnattr_init(raw.as_mut_ptr()))?;
-            Attributes(raw.assume_init())
-        };
-        let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK;
-        let target = &raw mut attributes.0;
-        // SAFETY: `target` is initialised; the sets are read during the calls only.
-        unsafe {
-            check(libc::posix_spawnattr_setpgroup(target, 0))?;
-            check(libc::posix_spawnattr_setsigdefault(target, &sys::own_signals_of_c_library()))?;
-            check(libc::posix_spawnattr_setsigmask(target, &sys::no_signals()))?;
-            check(libc::posix_spawnattr_setflags(target, flags as libc::c_short))?;
-        }
-        Ok(attributes)
-    }
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
+    failure
 }

@@ -30,9 +30,10 @@ pub enum Exit {
 /// A running command. Dropping it kills every process of it.
 #[derive(Debug)]
 pub struct Process {
-    /// What the program writes to its standard output; to be taken by whoever reads it.
+    /// What the program writes to its standard output; to be taken by whoever reads it. `None` where it has ended already
+    /// and nothing is left to be read.
     pub stdout: Option<Receiver>,
-    /// What the program writes to its standard error; to be taken by whoever reads it.
+    /// What it writes to its standard error, as [`stdout`](Self::stdout).
     pub stderr: Option<Receiver>,
     /// `None` once the supervisor serves somebody else.
     control: Option<AsyncFd<OwnedFd>>,
@@ -46,18 +47,22 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn new(control: AsyncFd<OwnedFd>, streams: [Receiver; 2], start: Start, idle: Idle) -> Process {
+    pub(super) fn new(control: AsyncFd<OwnedFd>, streams: [Option<Receiver>; 2], start: Start, idle: Idle) -> Process {
         let [stdout, stderr] = streams;
-        Process {
-            stdout: Some(stdout),
-            stderr: Some(stderr),
+        let mut process = Process {
+            stdout,
+            stderr,
             control: Some(control),
             program: start.program,
             supervisor: start.supervisor,
             idle,
             is_doomed: AtomicBool::new(false),
             exit: start.exit,
+        };
+        if let Some(exit) = start.exit {
+            process.release_supervisor(exit);
         }
+        process
     }
 
     /// The program's process id, which is also the number of its process group; 0 where the program killed its
@@ -89,14 +94,18 @@ impl Process {
         let (None, Some(control)) = (self.exit, &self.control) else {
             return self.exit.unwrap_or(Exit::Lost);
         };
-        let exit = match next_reply(control).await {
-            Ok(Some(Reply::Exited(code))) => Exit::Code(code),
-            Ok(Some(Reply::Signalled(signal))) => Exit::Signal(signal),
-            Ok(Some(Reply::Lost)) => Exit::Lost,
-            // The end without a word: supervisor and spawner were both killed, and the program's session is all we know.
-            Ok(Some(Reply::Begun { .. } | Reply::Started { .. } | Reply::Failed { .. }) | None) | Err(_) => {
-                self.clean_up().await;
-                Exit::Lost
+        let exit = loop {
+            match next_heard(control).await {
+                Ok(Heard::Said(Reply::Exited { code, .. })) => break Exit::Code(code),
+                Ok(Heard::Said(Reply::Signalled { signal, .. })) => break Exit::Signal(signal),
+                Ok(Heard::Said(Reply::Lost)) => break Exit::Lost,
+                // A signal that we asked for came too late.
+                Ok(Heard::Unread) => {}
+                // The end without a word: supervisor and spawner were both killed, and the program's session is all we know.
+                Ok(Heard::Said(_) | Heard::End) | Err(_) => {
+                    self.clean_up().await;
+                    break Exit::Lost;
+                }
             }
         };
         self.exit = Some(exit);
@@ -104,10 +113,15 @@ impl Process {
         exit
     }
 
+    /// How the program ended, where that is known already: nothing is left of it then.
+    pub fn exit(&self) -> Option<Exit> {
+        self.exit
+    }
+
     /// Nothing is left of the program, and its supervisor is free.
     fn release_supervisor(&mut self, exit: Exit) {
         if let Some(control) = self.control.take_if(|_| exit != Exit::Lost && !*self.is_doomed.get_mut()) {
-            self.idle.put(Supervisor(control.into_inner()));
+            self.idle.put(Supervisor { control: control.into_inner(), pid: self.supervisor });
         }
     }
 
@@ -123,19 +137,30 @@ impl Process {
 pub(super) struct Start {
     pub supervisor: i32,
     pub program: i32,
+    /// How it ended, where that is known.
     pub exit: Option<Exit>,
 }
 
-/// The next word of a supervisor; `None` at the end, or when it is not understood. Cancel safe.
-pub(super) async fn next_reply(control: &AsyncFd<OwnedFd>) -> io::Result<Option<Reply>> {
+/// What is heard from a supervisor.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heard {
+    /// A word.
+    Said(Reply),
+    /// It ended without having read all that we sent. That is told before what it said, and once.
+    Unread,
+    /// The end, or what is not understood.
+    End,
+}
+
+/// The next that is heard. Cancel safe.
+pub(super) async fn next_heard(control: &AsyncFd<OwnedFd>) -> io::Result<Heard> {
     let mut record = [0; Reply::LENGTH];
     loop {
         let mut ready = control.readable().await?;
         let received = ready.try_io(|socket| sys::receive(socket.get_ref().as_fd(), &mut record));
         match received {
-            // It ended without having read all that we sent. That is told first, and once; what it said is still there.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {}
-            Ok(length) => return Ok(Reply::decode(&record[..length?])),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Heard::Unread),
+            Ok(length) => return Ok(Reply::decode(&record[..length?]).map_or(Heard::End, Heard::Said)),
             // It was not ready after all.
             Err(_) => {}
         }

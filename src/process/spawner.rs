@@ -1,7 +1,7 @@
 //! The daemon's side of the spawner: starting it, asking it, starting another when it has died.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{Command, SpawnError};
 use super::idle::{Idle, Supervisor};
-use super::running::{Exit, Process, Start, next_reply};
+use super::running::{Exit, Heard, Process, Start, next_heard};
 use super::spawner_process::HIDDEN_NAME;
 use super::sys;
 use super::tree::Entry;
@@ -92,14 +92,14 @@ impl Spawner {
     /// # Errors
     /// What [`SpawnError`] lists. The command does not run then.
     pub async fn spawn(&self, command: Command) -> Result<Process, SpawnError> {
-        let (request, bytes) = match wire::encode(&command) {
-            Ok(encoded) => encoded,
+        let record = match wire::encode(&command) {
+            Ok(record) => record,
             Err(Unfit::Malformed(reason)) => return Err(SpawnError::Malformed { reason }),
             Err(Unfit::TooLarge) => {
                 return Err(failed(command, Step::Exec, io::Error::from_raw_os_error(libc::E2BIG)));
             }
         };
-        let outcome = self.run(request, &bytes).await;
+        let outcome = self.run(&record).await;
         outcome.map_err(|trouble| match trouble {
             Trouble::Gone(source) | Trouble::Late(source) | Trouble::Other(source) => SpawnError::Spawner { source },
             Trouble::Failed { step, errno } => failed(command, step, io::Error::from_raw_os_error(errno)),
@@ -107,19 +107,19 @@ impl Spawner {
     }
 
     /// Hands the command to a supervisor that has nothing to do, else to a new one.
-    async fn run(&self, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
+    async fn run(&self, record: &[u8]) -> Result<Process, Trouble> {
         while let Some(supervisor) = self.shared.idle.take() {
-            match self.ask(supervisor, request, bytes).await {
+            match self.ask(supervisor, record).await {
                 // It died idle.
                 Err(Trouble::Gone(_)) => {}
                 outcome => return outcome,
             }
         }
         let link = self.link(None).await?;
-        match self.hire_and_ask(&link, request, bytes).await {
+        match self.hire_and_ask(&link, record).await {
             Err(trouble) if self.is_lost(&trouble) => {
                 let link = self.link(Some(&link)).await?;
-                self.hire_and_ask(&link, request, bytes).await
+                self.hire_and_ask(&link, record).await
             }
             outcome => outcome,
         }
@@ -149,12 +149,12 @@ impl Spawner {
         reap_aside(child);
     }
 
-    async fn hire_and_ask(&self, link: &OwnedFd, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
-        let (control, theirs) = sys::seqpacket_pair()?;
-        send_patiently(link, HIRE, &[theirs.as_raw_fd()]).await?;
-        // Ours would hide the end of the other.
-        drop(theirs);
-        match self.ask(Supervisor(control), request, bytes).await {
+    async fn hire_and_ask(&self, link: &OwnedFd, record: &[u8]) -> Result<Process, Trouble> {
+        let outcome = match hire(link).await {
+            Ok(supervisor) => self.ask(supervisor, record).await,
+            Err(trouble) => Err(trouble),
+        };
+        match outcome {
             Err(Trouble::Gone(_)) if !is_gone(link) => {
                 Err(io::Error::other("the supervisor died before it began").into())
             }
@@ -163,34 +163,54 @@ impl Spawner {
     }
 
     /// Asks a supervisor to start a command: [`Trouble::Gone`] when it ended before it began to.
-    async fn ask(&self, Supervisor(control): Supervisor, request: Request, bytes: &[u8]) -> Result<Process, Trouble> {
+    async fn ask(&self, supervisor: Supervisor, record: &[u8]) -> Result<Process, Trouble> {
+        let Supervisor { control, pid: supervisor } = supervisor;
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
-        let command = sys::memory_file(bytes)?;
-        let fds = [command.as_raw_fd(), stdout_end.as_raw_fd(), stderr_end.as_raw_fd()];
-        send_patiently(&control, &request.encode(), &fds).await?;
+        let mut fds = vec![stdout_end.as_raw_fd(), stderr_end.as_raw_fd()];
+        let (head, text) = if record.len() > Request::LONGEST {
+            let (head, text) = record.split_at(Request::LENGTH);
+            (head, Some(sys::memory_file(text)?))
+        } else {
+            (record, None)
+        };
+        fds.extend(text.as_ref().map(AsRawFd::as_raw_fd));
+        send_patiently(&control, head, &fds).await?;
         // Ours would hide the end of the others.
-        drop((command, stdout_end, stderr_end));
+        drop((text, stdout_end, stderr_end));
         let control = sys::watch_readable(control)?;
-        let supervisor = match timeout(PATIENCE, next_reply(&control)).await {
-            Ok(Ok(Some(Reply::Begun { supervisor }))) => supervisor,
-            Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
-            Ok(Ok(_)) => return Err(Trouble::Gone(io::Error::other("it died"))),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => return Err(Trouble::Late(too_late("it did not take the request in time"))),
+        let mut exit = None;
+        let program = loop {
+            let heard = timeout(PATIENCE, next_heard(&control)).await;
+            // It may have begun, so nobody else is asked.
+            match heard.map_err(|_| too_late("it did not start the program in time"))?? {
+                Heard::Said(Reply::Started { program }) => break program,
+                Heard::Said(Reply::Exited { program, code }) => {
+                    exit = Some(Exit::Code(code));
+                    break program;
+                }
+                Heard::Said(Reply::Signalled { program, signal }) => {
+                    exit = Some(Exit::Signal(signal));
+                    break program;
+                }
+                Heard::Said(Reply::Failed { step, errno }) => return Err(Trouble::Failed { step, errno }),
+                Heard::Said(Reply::Refused) | Heard::Unread => {
+                    return Err(Trouble::Gone(io::Error::other("it died")));
+                }
+                // The spawner's word about one that died. Whether it had taken the command tells the end that follows.
+                Heard::Said(Reply::Lost) => exit = Some(Exit::Lost),
+                // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
+                Heard::Said(Reply::Hired { .. }) | Heard::End => break 0,
+            }
         };
-        // From here on the program may run, so nothing is tried a second time.
-        let (program, exit) = match timeout(PATIENCE, next_reply(&control)).await {
-            Ok(Ok(Some(Reply::Started { program }))) => (program, None),
-            Ok(Ok(Some(Reply::Failed { step, errno }))) => return Err(Trouble::Failed { step, errno }),
-            // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
-            Ok(Ok(Some(Reply::Lost))) => (0, Some(Exit::Lost)),
-            Ok(Ok(_)) => (0, None),
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => return Err(too_late("it did not start the program in time").into()),
+        let is_over = match exit {
+            Some(_) => sys::are_at_end([stdout.as_fd(), stderr.as_fd()])?,
+            None => [false; 2],
         };
-        let streams = [Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?];
-        Ok(Process::new(control, streams, Start { supervisor, program, exit }, self.shared.idle.clone()))
+        let [stdout, stderr] = [(stdout, is_over[0]), (stderr, is_over[1])]
+            .map(|(stream, is_over)| (!is_over).then(|| Receiver::from_owned_fd(stream.into())).transpose());
+        let start = Start { supervisor, program, exit };
+        Ok(Process::new(control, [stdout?, stderr?], start, self.shared.idle.clone()))
     }
 
     /// Whether the spawner must be replaced. One that a signal has stopped will never answer again.
@@ -331,6 +351,24 @@ async fn send_patiently(link: &OwnedFd, record: &[u8], fds: &[i32]) -> Result<()
                 _ => return Err(Trouble::Other(error)),
             },
         }
+    }
+}
+
+/// Asks the spawner for a supervisor: [`Trouble::Gone`] or [`Trouble::Late`] when there will be none.
+async fn hire(link: &OwnedFd) -> Result<Supervisor, Trouble> {
+    let (control, theirs) = sys::seqpacket_pair()?;
+    send_patiently(link, HIRE, &[theirs.as_raw_fd()]).await?;
+    // Ours would hide the end of the other.
+    drop(theirs);
+    let control = sys::watch_readable(control)?;
+    match timeout(PATIENCE, next_heard(&control)).await {
+        Ok(Ok(Heard::Said(Reply::Hired { supervisor }))) => {
+            Ok(Supervisor { control: control.into_inner(), pid: supervisor })
+        }
+        Ok(Ok(Heard::Said(Reply::Failed { step, errno }))) => Err(Trouble::Failed { step, errno }),
+        Ok(Ok(_)) => Err(Trouble::Gone(io::Error::other("it died"))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Trouble::Late(too_late("it did not take the request in time"))),
     }
 }
 

@@ -8,20 +8,33 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
 
+use super::program::Launcher;
 use super::sys::{self, Reaped};
+use super::tree;
 use super::wire::{self, Reply, Request, Step};
-use super::{program, tree};
 use crate::negative_control::NegativeControl;
 
 /// The longest pause between two rounds against processes that do not die, in milliseconds.
 const LONGEST_PAUSE: i32 = 50;
 
-/// The descriptors that come with a command.
-struct Files {
-    command: OwnedFd,
+/// How long a program may take before the daemon is told that it runs. One that ends sooner is told of once, with its end:
+/// that spares both sides a wake-up, and delays nothing that a person sees.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// A command with its streams.
+struct Work {
+    request: Request,
+    command: Text,
     stdout: OwnedFd,
     stderr: OwnedFd,
+}
+
+/// Where a command stands.
+enum Text {
+    Here(Vec<u8>),
+    File(OwnedFd),
 }
 
 /// What a supervisor has from the spawner.
@@ -37,34 +50,35 @@ pub(super) struct Inherited<'a> {
 /// Runs one command after another in a process that was forked for them, until the daemon lets go of it. Exit 0 says: all
 /// is cleaned up, whatever the programs did.
 pub(super) fn supervise(control: OwnedFd, inherited: &Inherited<'_>) -> ! {
-    let reply = |reply: Reply| {
-        // The daemon may be gone: then nobody waits for the word.
-        let _ = sys::send(control.as_fd(), &reply.encode(), &[]);
-    };
     let refuse = |step, error: &io::Error| {
-        reply(Reply::Failed { step, errno: error.raw_os_error().unwrap_or(libc::EINVAL) });
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+        say(control.as_fd(), Reply::Failed { step, errno });
     };
     if let Err(error) = prepare(&control, inherited) {
         refuse(Step::Supervisor, &error);
         sys::exit(0);
     }
-    while let Some(work) = next_command(control.as_fd(), inherited.lifeline) {
-        reply(Reply::Begun { supervisor: std::process::id() as i32 });
-        match work.and_then(|(request, files)| start(request, files, inherited)) {
+    say(control.as_fd(), Reply::Hired { supervisor: std::process::id() as i32 });
+    let mut launcher = Launcher::new();
+    let mut record = vec![0; Request::LONGEST];
+    while let Some(work) = next_command(control.as_fd(), inherited.lifeline, &mut record) {
+        match work.and_then(|work| start(work, &mut launcher)) {
             Err((step, error)) => refuse(step, &error),
             Ok(program) => {
-                reply(Reply::Started { program });
                 let (verdict, over) = watch(program, control.as_fd(), inherited);
-                reply(verdict);
+                say(control.as_fd(), verdict);
                 if over {
                     break;
                 }
             }
         }
-        // The next may be long in coming, and an idle process should keep no folder busy.
-        let _ = std::env::set_current_dir("/");
     }
     sys::exit(0)
+}
+
+/// The daemon may be gone: then nobody waits for the word.
+fn say(control: BorrowedFd<'_>, reply: Reply) {
+    let _ = sys::send(control, &reply.encode(), &[]);
 }
 
 fn prepare(control: &OwnedFd, inherited: &Inherited<'_>) -> io::Result<()> {
@@ -75,6 +89,12 @@ fn prepare(control: &OwnedFd, inherited: &Inherited<'_>) -> io::Result<()> {
         inherited.signals.as_raw_fd(),
         inherited.null.as_raw_fd(),
     ])?;
+    // Its input is that of every program, and a reader must see the end of a stream when the program's processes are gone.
+    for stream in 0..=2 {
+        sys::place(inherited.null, stream)?;
+    }
+    // An idle process should keep no folder busy.
+    std::env::set_current_dir("/")?;
     sys::set_name(c"tw-supervisor");
     sys::new_session()?;
     sys::become_subreaper()
@@ -84,14 +104,14 @@ fn prepare(control: &OwnedFd, inherited: &Inherited<'_>) -> io::Result<()> {
 fn next_command(
     control: BorrowedFd<'_>,
     lifeline: BorrowedFd<'_>,
-) -> Option<Result<(Request, Files), (Step, io::Error)>> {
-    let mut record = [0; Request::LENGTH];
+    record: &mut [u8],
+) -> Option<Result<Work, (Step, io::Error)>> {
     loop {
         let [_, orphaned] = sys::poll([Some(control), Some(lifeline)], -1).ok()?;
         if orphaned {
             return None;
         }
-        let (length, fds) = match sys::receive_with_fds(control, &mut record) {
+        let (length, fds) = match sys::receive_with_fds(control, record) {
             Ok((0, _)) => return None,
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -103,52 +123,56 @@ fn next_command(
         }
         if sys::poll([Some(control), Some(lifeline)], 0).ok()? != [false, false] {
             // Daemon or spawner died, or the caller gave up, while the command was on its way.
+            say(control, Reply::Refused);
             return None;
         }
         let refused = |errno| Some(Err((Step::Supervisor, io::Error::from_raw_os_error(errno))));
-        let Some(request) = Request::decode(&record[..length]) else {
+        let Some((request, text)) = Request::decode(&record[..length]) else {
             return refused(libc::EBADMSG);
         };
         let mut fds = fds.into_iter();
-        let (Some(command), Some(stdout), Some(stderr)) = (fds.next(), fds.next(), fds.next()) else {
+        let (Some(stdout), Some(stderr)) = (fds.next(), fds.next()) else {
             // The kernel drops the descriptors that we have no number left for.
             return refused(libc::EMFILE);
         };
-        return Some(Ok((request, Files { command, stdout, stderr })));
+        let command = match fds.next() {
+            Some(file) => Text::File(file),
+            None if text.is_empty() => return refused(libc::EMFILE),
+            None => Text::Here(text.to_vec()),
+        };
+        return Some(Ok(Work { request, command, stdout, stderr }));
     }
 }
 
 /// Starts the program with its own streams, and lets go of them.
-fn start(request: Request, files: Files, inherited: &Inherited<'_>) -> Result<i32, (Step, io::Error)> {
-    let Files { command, stdout, stderr } = files;
-    let ready = || -> io::Result<Vec<u8>> {
-        let length = usize::try_from(request.length).map_err(io::Error::other)?;
-        if length > wire::MAX_COMMAND + 1 {
-            return Err(io::Error::from_raw_os_error(libc::E2BIG));
-        }
-        let mut bytes = vec![0; length];
-        File::from(command).read_exact_at(&mut bytes, 0)?;
-        sys::place(inherited.null, 0)?;
-        sys::place(stdout.as_fd(), 1)?;
-        sys::place(stderr.as_fd(), 2)?;
-        Ok(bytes)
+fn start(work: Work, launcher: &mut Launcher) -> Result<i32, (Step, io::Error)> {
+    let Work { request, command, stdout, stderr } = work;
+    let supervisor = |error| (Step::Supervisor, error);
+    let text = match command {
+        Text::Here(text) => text,
+        Text::File(file) => read(request, file).map_err(supervisor)?,
     };
-    let bytes = ready().map_err(|error| (Step::Supervisor, error))?;
     let command =
-        wire::decode(request, &bytes).ok_or_else(|| (Step::Supervisor, io::Error::from_raw_os_error(libc::EBADMSG)))?;
-    let program = program::start(&command);
-    // A reader must see the end of the streams when the program's processes are gone, not when we are.
-    for stream in [1, 2] {
-        let _ = sys::place(inherited.null, stream);
-    }
-    program
+        wire::decode(request, &text).ok_or_else(|| supervisor(io::Error::from_raw_os_error(libc::EBADMSG)))?;
+    launcher.start(&command, stdout.as_fd(), stderr.as_fd())
 }
 
-/// Waits for an end, kills what is left, and says how the program ended once nothing is, and whether that was the last
-/// command.
-fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (Reply, bool) {
+fn read(request: Request, file: OwnedFd) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(request.length).map_err(io::Error::other)?;
+    if length > wire::MAX_COMMAND {
+        return Err(io::Error::from_raw_os_error(libc::E2BIG));
+    }
+    let mut text = vec![0; length];
+    File::from(file).read_exact_at(&mut text, 0)?;
+    Ok(text)
+}
+
+/// Waits for an end, kills what is left, and answers how the program ended once nothing is, and whether that was the last
+/// command. After a [`MOMENT`], or where processes do not die at once, it says first that the program runs.
+fn watch(program: i32, daemon: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (Reply, bool) {
     let mut status = None;
-    let (mut control, mut lifeline) = (Some(control), Some(inherited.lifeline));
+    let (mut control, mut lifeline) = (Some(daemon), Some(inherited.lifeline));
+    let mut untold = Some(Instant::now() + MOMENT);
     let mut rounds = 0;
     loop {
         loop {
@@ -157,9 +181,12 @@ fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (R
                 Reaped::Child(..) => {}
                 Reaped::NoNews if status.is_none() || !NegativeControl::KillLeaderOnly.is_on() => break,
                 Reaped::NoNews | Reaped::NoChild => {
-                    return (verdict(status, lifeline.is_none()), control.is_none() || lifeline.is_none());
+                    return (verdict(program, status, lifeline.is_none()), control.is_none() || lifeline.is_none());
                 }
             }
+        }
+        if untold.take_if(|due| *due <= Instant::now()).is_some() {
+            say(daemon, Reply::Started { program });
         }
         let doomed = status.is_some() || control.is_none() || lifeline.is_none();
         let pause = if doomed {
@@ -176,7 +203,8 @@ fn watch(program: i32, control: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (R
             rounds += 1;
             (1 << rounds.min(6)).min(LONGEST_PAUSE)
         } else {
-            -1
+            // Rounded up, so that the moment is over then.
+            untold.map_or(-1, |due| 1 + due.saturating_duration_since(Instant::now()).as_millis() as i32)
         };
         let news = sys::poll([control, lifeline, Some(inherited.signals)], pause);
         let [asked, orphaned, child] = news.unwrap_or([true; 3]);
@@ -214,11 +242,11 @@ fn obey(socket: BorrowedFd<'_>, program: i32, ended: bool) -> Option<BorrowedFd<
     }
 }
 
-fn verdict(status: Option<i32>, abandoned: bool) -> Reply {
+fn verdict(program: i32, status: Option<i32>, abandoned: bool) -> Reply {
     match status {
-        Some(status) if libc::WIFEXITED(status) => Reply::Exited(libc::WEXITSTATUS(status)),
+        Some(status) if libc::WIFEXITED(status) => Reply::Exited { program, code: libc::WEXITSTATUS(status) },
         Some(status) if libc::WIFSIGNALED(status) && !(abandoned && libc::WTERMSIG(status) == libc::SIGKILL) => {
-            Reply::Signalled(libc::WTERMSIG(status))
+            Reply::Signalled { program, signal: libc::WTERMSIG(status) }
         }
         _ => Reply::Lost,
     }

@@ -170,6 +170,16 @@ pub(super) fn poll<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], timeout: i3
     Ok(entries.map(|entry| entry.revents != 0))
 }
 
+/// Which of these pipes have been read to their end, and have no writer left.
+pub(super) fn are_at_end<const N: usize>(pipes: [BorrowedFd<'_>; N]) -> io::Result<[bool; N]> {
+    let mut entries = pipes.map(|pipe| libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    uninterrupted(|| {
+        // SAFETY: the pointer and count describe `entries`.
+        check(unsafe { libc::poll(entries.as_mut_ptr(), N as libc::nfds_t, 0) })
+    })?;
+    Ok(entries.map(|entry| entry.revents == libc::POLLHUP))
+}
+
 /// An anonymous file in memory that holds `bytes`. Close-on-exec.
 pub(super) fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     // SAFETY: the name is a NUL-terminated literal.
@@ -220,6 +230,12 @@ pub(super) fn reap(stopped: bool) -> Reaped {
     }
 }
 
+/// Waits for the end of a child that is about to end, and reaps it.
+pub(super) fn wait_for(pid: libc::pid_t) {
+    // SAFETY: a null status is allowed.
+    let _ = uninterrupted(|| check(unsafe { libc::waitpid(pid, ptr::null_mut(), 0) }));
+}
+
 /// Sends a signal to a process, or with a negative number to a process group.
 pub(super) fn kill(pid: libc::pid_t, signal: libc::c_int) -> io::Result<()> {
     // SAFETY: a plain system call without pointers.
@@ -244,29 +260,14 @@ pub(super) fn kill_process(process: BorrowedFd<'_>, signal: libc::c_int) -> io::
     check(result as libc::c_int).map(drop)
 }
 
-/// Every signal, also the C library's own two, which `sigfillset` leaves out.
-pub(super) fn all_signals() -> libc::sigset_t {
+/// Every signal, also the C library's own, which `sigfillset` leaves out.
+fn all_signals() -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: a signal set is an array of integers, so any bytes are a valid one; all bits set is every signal.
     unsafe {
         set.as_mut_ptr().write_bytes(0xff, 1);
         set.assume_init()
     }
-}
-
-/// The C library's own two signals: unless told otherwise, `posix_spawn` makes the program ignore them.
-pub(super) fn own_signals_of_c_library() -> libc::sigset_t {
-    let mut others = no_signals();
-    let mut own = all_signals();
-    // SAFETY: both sets are initialised and arrays of integers of the same size, whatever their bits.
-    unsafe {
-        libc::sigfillset(&raw mut others);
-        let (own, others) = ((&raw mut own).cast::<u8>(), (&raw const others).cast::<u8>());
-        for index in 0..mem::size_of::<libc::sigset_t>() {
-            *own.add(index) ^= *others.add(index);
-        }
-    }
-    own
 }
 
 /// No signal.
@@ -283,8 +284,18 @@ pub(super) fn no_signals() -> libc::sigset_t {
 pub(super) fn default_signals() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: the default is no handler that could run. It fails for SIGKILL and SIGSTOP, which never had another, and
-        // for the C library's own two, which it keeps from others.
+        // for the C library's own, which it keeps from others.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // Those are ignored in a process that was started by `posix_spawn`. A kernel's `sigaction` that is all zero is the
+    // default, and no longer than this on any machine; a set of signals has eight bytes there.
+    let default = [0_u64; 8];
+    for signal in 32..libc::SIGRTMIN() {
+        // SAFETY: the kernel only reads `default`. This process has one thread, so it needs neither of what the C library
+        // uses them for: ending threads, and changing the user of all.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), 8_usize);
+        }
     }
 }
 
@@ -378,12 +389,6 @@ fn close_listed(first: libc::c_uint, last: libc::c_uint) -> io::Result<()> {
         unsafe { libc::close(fd as libc::c_int) };
     }
     Ok(())
-}
-
-/// Whether this user may execute the file.
-pub(super) fn may_execute(path: &std::ffi::CStr) -> io::Result<()> {
-    // SAFETY: the path is NUL-terminated.
-    check(unsafe { libc::access(path.as_ptr(), libc::X_OK) }).map(drop)
 }
 
 /// The user that this process acts as.

@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | spawner → daemon | [`HELLO`], once | |
 //! | daemon → spawner | [`HIRE`]: fork a supervisor | its control socket |
-//! | daemon → supervisor | [`Request`], when it has nothing to do | command (a memory file), stdout, stderr |
-//! | supervisor → daemon | [`Reply`]: `Begun`, then `Started` or `Failed`, later how it ended | |
+//! | supervisor → daemon | [`Reply`]: `Hired`, once; then for each command the first that is true of `Refused`, `Failed`, `Started`, how it ended; after `Started` how it ended too | |
+//! | daemon → supervisor | [`Request`] with the command, when it has nothing to do | stdout, stderr; a memory file with the command where that is long |
 //! | daemon → supervisor | [`TERMINATE`]; the end of the stream means: kill everything | |
 
 use std::ffi::{CStr, OsStr};
@@ -16,7 +16,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::command::Command;
 
 /// What a spawner says when it is ready. The number goes up with each change of these records.
-pub(super) const HELLO: &[u8] = b"taskwright spawner 2";
+pub(super) const HELLO: &[u8] = b"taskwright spawner 3";
 /// Asks the spawner for a supervisor.
 pub(super) const HIRE: &[u8] = b"H";
 /// Asks a supervisor for SIGTERM to the program's process group.
@@ -40,16 +40,18 @@ pub(super) enum Step {
 /// A supervisor's word to the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// From here on the program may run: the request must not be repeated.
-    Begun { supervisor: i32 },
-    /// The program runs.
+    /// A new supervisor is ready for a command.
+    Hired { supervisor: i32 },
+    /// The command was not begun, for the spawner is gone: ask somebody else.
+    Refused,
+    /// The program runs, and not just for a moment: of one that ends sooner only the end is told.
     Started { program: i32 },
     /// It does not, and nothing is left of the attempt to start it.
     Failed { step: Step, errno: i32 },
     /// The program has exited by itself with this code, and nothing is left.
-    Exited(i32),
+    Exited { program: i32, code: i32 },
     /// The program was ended by this signal, and nothing is left.
-    Signalled(i32),
+    Signalled { program: i32, signal: i32 },
     /// The spawner or the supervisor died and everything was killed.
     Lost,
 }
@@ -61,7 +63,8 @@ impl Reply {
     /// The record.
     pub(super) fn encode(self) -> [u8; Self::LENGTH] {
         let (tag, first, second) = match self {
-            Reply::Begun { supervisor } => (b'B', supervisor, 0),
+            Reply::Hired { supervisor } => (b'H', supervisor, 0),
+            Reply::Refused => (b'R', 0, 0),
             Reply::Started { program } => (b'S', program, 0),
             Reply::Failed { step, errno } => (
                 b'F',
@@ -73,8 +76,8 @@ impl Reply {
                 },
                 errno,
             ),
-            Reply::Exited(code) => (b'X', code, 0),
-            Reply::Signalled(signal) => (b'K', signal, 0),
+            Reply::Exited { program, code } => (b'X', program, code),
+            Reply::Signalled { program, signal } => (b'K', program, signal),
             Reply::Lost => (b'L', 0, 0),
         };
         let mut record = [tag; Self::LENGTH];
@@ -90,7 +93,8 @@ impl Reply {
         let first = i32::from_ne_bytes([a, b, c, d]);
         let second = i32::from_ne_bytes([e, f, g, h]);
         Some(match tag {
-            b'B' => Reply::Begun { supervisor: first },
+            b'H' => Reply::Hired { supervisor: first },
+            b'R' => Reply::Refused,
             b'S' => Reply::Started { program: first },
             b'F' => Reply::Failed {
                 step: match first {
@@ -102,18 +106,18 @@ impl Reply {
                 },
                 errno: second,
             },
-            b'X' => Reply::Exited(first),
-            b'K' => Reply::Signalled(first),
+            b'X' => Reply::Exited { program: first, code: second },
+            b'K' => Reply::Signalled { program: first, signal: second },
             b'L' => Reply::Lost,
             _ => return None,
         })
     }
 }
 
-/// The head of a command: how its memory file is to be cut.
+/// The head of a command: how what follows it is to be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Bytes in the memory file.
+    /// Bytes that follow.
     pub length: u32,
     /// Number of arguments, the program's name included.
     pub arguments: u32,
@@ -122,11 +126,13 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The length of a record.
+    /// The length of the head.
     pub(super) const LENGTH: usize = 12;
+    /// The longest record, far below what a socket's queue takes: a longer command stands in a memory file.
+    pub(super) const LONGEST: usize = 32 * 1024;
 
-    /// The record.
-    pub(super) fn encode(self) -> [u8; Self::LENGTH] {
+    /// The head.
+    fn encode(self) -> [u8; Self::LENGTH] {
         let mut record = [0; Self::LENGTH];
         record[0..4].copy_from_slice(&self.length.to_ne_bytes());
         record[4..8].copy_from_slice(&self.arguments.to_ne_bytes());
@@ -134,19 +140,20 @@ impl Request {
         record
     }
 
-    /// The head in a record; `None` if it is no such record.
-    pub(super) fn decode(record: &[u8]) -> Option<Request> {
-        let record: &[u8; Self::LENGTH] = record.try_into().ok()?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *record;
-        Some(Request {
+    /// The head of a record and what follows it there; `None` if it is no such record.
+    pub(super) fn decode(record: &[u8]) -> Option<(Request, &[u8])> {
+        let (head, rest) = record.split_first_chunk::<{ Self::LENGTH }>()?;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *head;
+        let request = Request {
             length: u32::from_ne_bytes([a, b, c, d]),
             arguments: u32::from_ne_bytes([e, f, g, h]),
             variables: u32::from_ne_bytes([i, j, k, l]),
-        })
+        };
+        Some((request, rest))
     }
 }
 
-/// Why a command cannot be put into a memory file.
+/// Why a command cannot be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
     /// No process can have this; says why.
@@ -155,12 +162,13 @@ pub(super) enum Unfit {
     TooLarge,
 }
 
-/// The command as NUL-terminated strings: directory, arguments, `NAME=value`.
-pub(super) fn encode(command: &Command) -> Result<(Request, Vec<u8>), Unfit> {
+/// The command as a head and NUL-terminated strings: directory, arguments, `NAME=value`.
+pub(super) fn encode(command: &Command) -> Result<Vec<u8>, Unfit> {
     if command.argv.is_empty() {
         return Err(Unfit::Malformed("it names no program"));
     }
     let mut bytes = Vec::with_capacity(4096);
+    bytes.extend_from_slice(&[0; Request::LENGTH]);
     let mut put = |parts: &[&OsStr], fault| {
         for part in parts {
             if part.as_bytes().contains(&0) {
@@ -183,21 +191,22 @@ pub(super) fn encode(command: &Command) -> Result<(Request, Vec<u8>), Unfit> {
     }
     // Both counts are below MAX_COMMAND, for each string takes a byte.
     let request = Request {
-        length: bytes.len() as u32,
+        length: (bytes.len() - Request::LENGTH) as u32,
         arguments: command.argv.len() as u32,
         variables: command.env.len() as u32,
     };
-    Ok((request, bytes))
+    bytes[..Request::LENGTH].copy_from_slice(&request.encode());
+    Ok(bytes)
 }
 
-/// A command as a supervisor reads it: slices of the memory file.
+/// A command as a supervisor reads it: slices of what followed the head.
 pub(super) struct Decoded<'a> {
     pub directory: &'a CStr,
     pub argv: Vec<&'a CStr>,
     pub env: Vec<&'a CStr>,
 }
 
-/// Cuts a memory file; `None` if it does not hold what its head says.
+/// Cuts what followed a head; `None` if it does not hold what that says.
 pub(super) fn decode(request: Request, bytes: &[u8]) -> Option<Decoded<'_>> {
     let mut strings = bytes.split_inclusive(|byte| *byte == 0);
     let mut next = || CStr::from_bytes_with_nul(strings.next()?).ok();
@@ -222,9 +231,10 @@ mod tests {
 
     #[test]
     fn a_command_comes_out_as_it_went_in() {
-        let (request, bytes) = encode(&command(&["echo", "", "a b"], &[("A", ""), ("B", "x=y")])).expect("fits");
-        let request = Request::decode(&request.encode()).expect("a head");
-        let decoded = decode(request, &bytes).expect("a command");
+        let record = encode(&command(&["echo", "", "a b"], &[("A", ""), ("B", "x=y")])).expect("fits");
+        let (request, bytes) = Request::decode(&record).expect("a head");
+        assert_eq!(request.length as usize, bytes.len());
+        let decoded = decode(request, bytes).expect("a command");
         assert_eq!(decoded.directory, c"/tmp");
         assert_eq!(decoded.argv, [c"echo", c"", c"a b"]);
         assert_eq!(decoded.env, [c"A=", c"B=x=y"]);
@@ -244,9 +254,10 @@ mod tests {
 
     #[test]
     fn a_head_that_promises_more_than_there_is_is_refused() {
-        let (request, bytes) = encode(&command(&["a"], &[("A", "b")])).expect("fits");
-        assert!(decode(Request { variables: 2, ..request }, &bytes).is_none());
-        assert!(decode(Request { variables: 0, ..request }, &bytes).is_none());
+        let record = encode(&command(&["a"], &[("A", "b")])).expect("fits");
+        let (request, bytes) = Request::decode(&record).expect("a head");
+        assert!(decode(Request { variables: 2, ..request }, bytes).is_none());
+        assert!(decode(Request { variables: 0, ..request }, bytes).is_none());
         assert!(Request::decode(&[0; 11]).is_none());
     }
 
@@ -255,10 +266,11 @@ mod tests {
         let steps = [Step::Supervisor, Step::Directory, Step::Lookup, Step::Exec];
         let failed = steps.map(|step| Reply::Failed { step, errno: -7 });
         let others = [
-            Reply::Begun { supervisor: 6 },
+            Reply::Hired { supervisor: 6 },
+            Reply::Refused,
             Reply::Started { program: 7 },
-            Reply::Exited(255),
-            Reply::Signalled(9),
+            Reply::Exited { program: 7, code: 255 },
+            Reply::Signalled { program: 7, signal: 9 },
             Reply::Lost,
         ];
         for reply in failed.into_iter().chain(others) {

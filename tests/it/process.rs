@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use taskwright::process::{Command, Exit, Process, Spawner};
 use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_taskwright");
 
@@ -71,14 +72,17 @@ impl Shop {
 
 /// The end and both streams. They must end too: a process that is gone holds no pipe.
 async fn end(mut process: Process) -> (Exit, String, String) {
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    let mut streams = (process.stdout.take().expect("there"), process.stderr.take().expect("there"));
-    let all = async {
-        tokio::join!(process.wait(), streams.0.read_to_string(&mut stdout), streams.1.read_to_string(&mut stderr))
-    };
-    let (exit, first, second) = within(all).await;
-    first.and(second).expect("both streams are text");
-    (exit, stdout, stderr)
+    let (stdout, stderr) = (text(process.stdout.take()), text(process.stderr.take()));
+    within(async { tokio::join!(process.wait(), stdout, stderr) }).await
+}
+
+/// All that is still to be read of a stream.
+async fn text(stream: Option<Receiver>) -> String {
+    let mut text = String::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_string(&mut text).await.expect("text");
+    }
+    text
 }
 
 async fn within<T>(what: impl Future<Output = T>) -> T {

@@ -10,6 +10,7 @@ use std::{
 
 pub use environment::Environment;
 use signal_name::signal_name;
+use tokio::task::JoinHandle;
 
 use super::{
     attempt::{Attempt, Signals},
@@ -93,13 +94,20 @@ struct Sent {
 /// Sees to the program until it has ended, and every process of it is gone.
 async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scratch: &Scratch) -> End {
     let last_error = Arc::new(Mutex::new(None));
-    let stdout = tokio::spawn(pump(Arc::clone(attempt), Stream::Stdout, process.stdout.take(), None));
-    let last = Some(Arc::clone(&last_error));
-    let stderr = tokio::spawn(pump(Arc::clone(attempt), Stream::Stderr, process.stderr.take(), last));
-    let pumps = [stdout.abort_handle(), stderr.abort_handle()];
+    let pump = |kind, stream: Option<_>, last| {
+        stream.map(|stream| tokio::spawn(pump(Arc::clone(attempt), kind, stream, last)))
+    };
+    let pumps = [
+        pump(Stream::Stdout, process.stdout.take(), None),
+        pump(Stream::Stderr, process.stderr.take(), Some(Arc::clone(&last_error))),
+    ];
     let mut signals = attempt.signals();
     let mut sent = Sent::default();
     let exit = loop {
+        // No signal of ours can have ended what had ended before.
+        if let Some(exit) = process.exit() {
+            break exit;
+        }
         let told = *signals.borrow_and_update();
         let next = obey(attempt, &process, &told, &mut sent);
         tokio::select! {
@@ -114,11 +122,20 @@ async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scr
         kill_strays(parts, attempt).await;
     }
     // Every process is gone, so both streams end; what is still in the pipes is read first.
-    let _ = tokio::time::timeout(STREAM_PATIENCE, async { (stdout.await, stderr.await) }).await;
-    pumps.iter().for_each(tokio::task::AbortHandle::abort);
+    drain(pumps.into_iter().flatten().collect()).await;
     drop(process);
     let last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
     ended(parts, attempt, exit, &sent, scratch, last_error)
+}
+
+/// Waits until what was written has been read, for as long as [`STREAM_PATIENCE`].
+async fn drain(pumps: Vec<JoinHandle<()>>) {
+    let deadline = tokio::time::Instant::now() + STREAM_PATIENCE;
+    for mut pump in pumps {
+        if tokio::time::timeout_at(deadline, &mut pump).await.is_err() {
+            pump.abort();
+        }
+    }
 }
 
 /// Supervisor and spawner may both have been killed, by the program itself if it likes. What then began a session of its

@@ -66,8 +66,9 @@ async fn exits_and_kills(times: u32) -> Result<(), String> {
     let bystander = shop.start("exec sleep 600").await;
     let mut ends = [0, 0];
     for turn in 0..times {
-        // One in four leaves somebody behind, who must not outlive it.
-        let line = if turn % 4 == 0 { "setsid sleep 600 & exit 7" } else { "exit 7" };
+        // One in four leaves somebody behind, who must not outlive it. One that ends within the moment that a start waits for
+        // could not be killed.
+        let line = if turn % 4 == 0 { "setsid sleep 600 & sleep 0.01; exit 7" } else { "sleep 0.01; exit 7" };
         let mut process = shop.start(line).await;
         dither(random.next(), Duration::from_millis(3)).await;
         match turn % 3 {

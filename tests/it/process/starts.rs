@@ -46,7 +46,7 @@ async fn one_supervisor_serves_one_command_after_another() {
     assert_eq!(parent().await, first, "it was free at once");
 
     // Asked for after the program has ended, and before anybody has heard of that.
-    let mut early = shop.ready("echo ready").await;
+    let mut early = shop.ready("echo ready; sleep 0.05").await;
     wait_for("it has ended", || stat(early.pid(), 0).is_none()).await;
     early.terminate();
     assert_eq!(within(early.wait()).await, Exit::Code(0));
