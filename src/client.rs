@@ -97,6 +97,17 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether the same request may do better soon: the daemon is away, or it or a proxy before it cannot do it now.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            ClientError::Unreachable { .. } | ClientError::Broken { .. } | ClientError::Timeout { .. } => true,
+            ClientError::Refused(refusal) => matches!(refusal.status, 502..=504),
+            ClientError::Url { .. } | ClientError::Token | ClientError::Answer { .. } => false,
+        }
+    }
+}
+
 /// What the daemon said when it refused (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -127,11 +138,6 @@ impl Refusal {
             500.. => Nature::Unable,
             _ => Nature::Refused,
         }
-    }
-
-    /// Whether the same request may do better soon: the daemon, or a proxy before it, cannot do it now (502 to 504).
-    pub fn may_pass(&self) -> bool {
-        matches!(self.status, 502..=504)
     }
 
     /// Whether the attempt that reported no longer counts.

@@ -74,7 +74,7 @@ impl<'a> Absence<'a> {
     /// What `error` means, where trying again cannot help or was tried for too long.
     pub async fn outlast(&mut self, error: &ClientError) -> Result<(), Failure> {
         let failure = self.session.failure(error);
-        if !self.met || !may_pass(error) {
+        if !self.met || !error.may_pass() {
             return Err(failure);
         }
         let since = match self.since {
@@ -92,13 +92,5 @@ impl<'a> Absence<'a> {
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
-    }
-}
-
-fn may_pass(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } | ClientError::Broken { .. } | ClientError::Timeout { .. } => true,
-        ClientError::Refused(refusal) => refusal.may_pass(),
-        ClientError::Url { .. } | ClientError::Token | ClientError::Answer { .. } => false,
     }
 }

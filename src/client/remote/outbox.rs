@@ -37,7 +37,13 @@ struct Waiting {
     lines: VecDeque<Line>,
     bytes: usize,
     dropped: u64,
-    waiters: Vec<Waiter>,
+    /// Lines that were ever added, and those that are taken or dropped.
+    added: u64,
+    gone: u64,
+    /// Who waits for what is not taken yet: all values, and this many lines.
+    waiters: Vec<(u64, Waiter)>,
+    /// Who waits for no more than what is in flight.
+    in_flight_waiters: Vec<Waiter>,
     /// The first refusal since somebody was told of one.
     refused: Option<ReportError>,
     in_flight: bool,
@@ -59,6 +65,13 @@ pub(super) struct Batch {
 pub(super) struct Line {
     pub text: String,
     cost: usize,
+}
+
+impl Line {
+    /// One, but for what says how many were dropped: nobody waits for that.
+    fn counts(&self) -> u64 {
+        u64::from(self.cost > 0)
+    }
 }
 
 impl Outbox {
@@ -119,7 +132,12 @@ impl Outbox {
             drop(waiting);
             return waiter(outcome);
         }
-        waiting.waiters.push(waiter);
+        if waiting.has_any() {
+            let mark = waiting.added;
+            waiting.waiters.push((mark, waiter));
+        } else {
+            waiting.in_flight_waiters.push(waiter);
+        }
         drop(waiting);
         self.wake.notify_one();
     }
@@ -166,19 +184,20 @@ impl Outbox {
         {
             bytes += line.cost;
             waiting.bytes -= line.cost;
+            waiting.gone += line.counts();
             batch.lines.push(line);
         }
+        let gone = waiting.gone;
+        let served: Vec<_> = waiting.waiters.extract_if(.., |(mark, _)| *mark <= gone).collect();
+        waiting.in_flight_waiters.extend(served.into_iter().map(|(_, waiter)| waiter));
         batch
     }
 
-    /// What was taken is sent; whoever waited for all of it is told.
+    /// What was taken is sent; whoever waited for no more than that is told.
     pub fn sent(&self) {
         let mut waiting = self.waiting();
         waiting.in_flight = false;
-        if waiting.has_any() {
-            return;
-        }
-        let waiters = std::mem::take(&mut waiting.waiters);
+        let waiters = std::mem::take(&mut waiting.in_flight_waiters);
         let refused = if waiters.is_empty() { None } else { waiting.refused.take() };
         drop(waiting);
         tell(waiters, &refused.map_or(Ok(()), Err));
@@ -193,12 +212,13 @@ impl Outbox {
         newer.output = newer.output.take().or(batch.output);
         newer.verdict = newer.verdict.take().or(batch.verdict);
         newer.stop |= batch.stop;
+        waiting.gone -= batch.lines.iter().map(Line::counts).sum::<u64>();
         for line in batch.lines.into_iter().rev() {
             waiting.bytes += line.cost;
             waiting.lines.push_front(line);
         }
         waiting.make_room();
-        let waiters = std::mem::take(&mut waiting.waiters);
+        let waiters = waiting.take_waiters();
         drop(waiting);
         tell(waiters, &Err(ReportError::Unavailable));
     }
@@ -215,7 +235,7 @@ impl Outbox {
         waiting.in_flight = false;
         waiting.batch = Batch::default();
         waiting.lines.clear();
-        let waiters = std::mem::take(&mut waiting.waiters);
+        let waiters = waiting.take_waiters();
         drop(waiting);
         self.ask_to_end(StopReason::Over);
         tell(waiters, &Err(ReportError::Over));
@@ -251,7 +271,14 @@ impl Waiting {
         progress.is_some() || output.is_some() || verdict.is_some() || *stop || !self.lines.is_empty()
     }
 
+    fn take_waiters(&mut self) -> Vec<Waiter> {
+        let mut all = std::mem::take(&mut self.in_flight_waiters);
+        all.extend(self.waiters.drain(..).map(|(_, waiter)| waiter));
+        all
+    }
+
     fn push(&mut self, text: &str) {
+        self.added += 1;
         let cost = serde_json::to_string(text).map_or(text.len(), |json| json.len()) + AROUND_A_LINE;
         self.bytes += cost;
         self.lines.push_back(Line { text: text.to_owned(), cost });
@@ -264,6 +291,7 @@ impl Waiting {
         {
             self.bytes -= line.cost;
             self.dropped += 1;
+            self.gone += line.counts();
         }
     }
 }
@@ -290,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_latest_value_is_sent_and_a_waiter_waits_for_all() {
+    fn only_the_latest_value_is_sent_and_a_waiter_waits_for_what_came_before_it() {
         let outbox = Arc::new(Outbox::default());
         for value in [0.1, 0.2, 0.3] {
             outbox.set(|batch| batch.progress = progress(value)).expect("it goes on");
@@ -300,7 +328,12 @@ mod tests {
         let batch = outbox.take();
         assert_eq!(batch.progress, progress(0.3));
         outbox.set(|batch| batch.progress = progress(0.4)).expect("it goes on");
+        assert!(told.try_recv().is_err(), "0.3 is on its way");
+        let (waits, told_of_more) = waiter();
+        outbox.when_sent(waits);
         outbox.sent();
+        assert_eq!(told.recv(), Ok(Ok(())), "what comes after it keeps it waiting no longer");
+        let told = told_of_more;
         assert!(told.try_recv().is_err(), "0.4 is still to be sent");
         // Away for too long: what is newer stays.
         let batch = outbox.take();
@@ -318,6 +351,28 @@ mod tests {
         outbox.end();
         assert_eq!(outbox.set(|batch| batch.stop = true), Err(ReportError::Over));
         assert_eq!(outbox.stop_reason(), Some(StopReason::Over));
+    }
+
+    #[test]
+    fn a_waiter_waits_for_the_last_line_before_it() {
+        let outbox = Outbox::default();
+        for n in 0..1500 {
+            outbox.log(&format!("{n}"));
+        }
+        let (waits, told) = waiter();
+        outbox.when_sent(waits);
+        outbox.log("later");
+        assert_eq!(outbox.take().lines.len(), LINES_AT_ONCE);
+        outbox.sent();
+        assert!(told.try_recv().is_err());
+        let last = outbox.take();
+        outbox.put_back(last);
+        assert_eq!(told.recv(), Ok(Err(ReportError::Unavailable)));
+        let (waits, told) = waiter();
+        outbox.when_sent(waits);
+        assert_eq!(outbox.take().lines.len(), 501);
+        outbox.sent();
+        assert_eq!(told.recv(), Ok(Ok(())));
     }
 
     #[test]

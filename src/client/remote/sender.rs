@@ -29,19 +29,10 @@ pub(super) async fn facts(client: &AttemptClient, patience: Duration) -> Result<
     let mut pause = FIRST_PAUSE;
     loop {
         match client.facts().await {
-            Err(error) if is_passing(&error) && Instant::now() + pause < deadline => sleep(pause).await,
+            Err(error) if error.may_pass() && Instant::now() + pause < deadline => sleep(pause).await,
             outcome => return outcome,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
-    }
-}
-
-/// Whether the same may be asked again: the daemon is away, or has no room now.
-fn is_passing(error: &ClientError) -> bool {
-    match error {
-        ClientError::Unreachable { .. } | ClientError::Timeout { .. } | ClientError::Broken { .. } => true,
-        ClientError::Refused(refusal) => refusal.status == 503,
-        ClientError::Url { .. } | ClientError::Token | ClientError::Answer { .. } => false,
     }
 }
 
@@ -171,7 +162,7 @@ impl Sender {
                     self.note(&receipt);
                     return Ok(());
                 }
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.may_pass() => {
                     if Instant::now() + pause >= deadline {
                         return Err(Cut::Away);
                     }
