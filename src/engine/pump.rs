@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    sync::watch,
+    time::Instant,
+};
 
 use super::attempt::{Attempt, Intake};
 use crate::{
@@ -19,11 +23,13 @@ const PARTIAL_LINE_AFTER: Duration = Duration::from_millis(500);
 /// As much as a pipe holds.
 const READ_AT_ONCE: usize = 64 << 10;
 
-/// Reads one stream to its end, line by line into the log; keeps the last line in `last`, where it is wanted.
+/// Reads one stream to its end, or until the time that `until` comes to hold, line by line into the log; keeps the last
+/// line in `last`, where it is wanted.
 pub async fn pump(
     attempt: Arc<Attempt>,
     stream: Stream,
     mut reader: impl AsyncRead + Unpin,
+    mut until: watch::Receiver<Option<Instant>>,
     last: Option<Arc<Mutex<Option<String>>>>,
 ) {
     let mut splitter = LineSplitter::new();
@@ -32,8 +38,15 @@ pub async fn pump(
     let mut buffer = Vec::with_capacity(READ_AT_ONCE);
     loop {
         buffer.clear();
+        let read = async {
+            tokio::select! {
+                biased;
+                read = reader.read_buf(&mut buffer) => read,
+                () = over(&mut until) => Ok(0),
+            }
+        };
         let read = if splitter.pending().is_some() || !newest.is_empty() {
-            match tokio::time::timeout(PARTIAL_LINE_AFTER, reader.read_buf(&mut buffer)).await {
+            match tokio::time::timeout(PARTIAL_LINE_AFTER, read).await {
                 Ok(read) => read,
                 Err(_) => {
                     let mut lines = newest.take(&attempt, &mut splitter);
@@ -43,7 +56,7 @@ pub async fn pump(
                 }
             }
         } else {
-            reader.read_buf(&mut buffer).await
+            read.await
         };
         // A pipe that cannot be read any more has ended as far as the log goes.
         let Some(bytes) = read.ok().filter(|n| *n > 0).map(|n| &buffer[..n]) else {
@@ -65,6 +78,15 @@ pub async fn pump(
         };
         write(&attempt, stream, &lines, last.as_deref()).await;
     }
+}
+
+/// Resolves when the time that `until` comes to hold has come.
+async fn over(until: &mut watch::Receiver<Option<Instant>>) {
+    // Whoever would tell has gone: then this task is cancelled.
+    let Ok(Some(until)) = until.wait_for(Option::is_some).await.map(|until| *until) else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep_until(until).await;
 }
 
 /// The newest bytes of a stream that is not stored as fast as it comes. Cutting lines that will be dropped anyway

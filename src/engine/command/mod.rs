@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::{sync::watch, task::JoinHandle};
+
 pub use environment::Environment;
 use signal_name::signal_name;
-use tokio::task::JoinHandle;
 
 use super::{
     attempt::{Attempt, Signals},
@@ -30,10 +31,12 @@ use crate::{
 /// Between the SIGTERM of a timeout and the SIGKILL to all.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the end of a program waits for the end of its streams, so that the log of a done instance is complete. With
-/// every process gone both have ended, and what is left in the pipes goes as fast as the log is stored. Only a stranger to
-/// whom the program handed a stream could make it wait so long.
-const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the end of a program waits for the end of its streams. With every process gone both have ended, so only a
+/// stranger to whom the program handed a stream could make it wait.
+const STREAM_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long what was read may take until it is in the log, which is as fast as the store.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command of `attempt` to its end.
 pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
@@ -94,8 +97,9 @@ struct Sent {
 /// Sees to the program until it has ended, and every process of it is gone.
 async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scratch: &Scratch) -> End {
     let last_error = Arc::new(Mutex::new(None));
+    let (over, read_until) = watch::channel(None);
     let pump = |kind, stream: Option<_>, last| {
-        stream.map(|stream| tokio::spawn(pump(Arc::clone(attempt), kind, stream, last)))
+        stream.map(|stream| tokio::spawn(pump(Arc::clone(attempt), kind, stream, read_until.clone(), last)))
     };
     let pumps = [
         pump(Stream::Stdout, process.stdout.take(), None),
@@ -122,15 +126,16 @@ async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scr
         kill_strays(parts, attempt).await;
     }
     // Every process is gone, so both streams end; what is still in the pipes is read first.
+    let _ = over.send(Some(tokio::time::Instant::now() + STREAM_PATIENCE));
     drain(pumps.into_iter().flatten().collect()).await;
     drop(process);
     let last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
     ended(parts, attempt, exit, &sent, scratch, last_error)
 }
 
-/// Waits until what was written has been read, for as long as [`STREAM_PATIENCE`].
+/// Waits until what was read is in the log.
 async fn drain(pumps: Vec<JoinHandle<()>>) {
-    let deadline = tokio::time::Instant::now() + STREAM_PATIENCE;
+    let deadline = tokio::time::Instant::now() + STREAM_PATIENCE + LOG_PATIENCE;
     for mut pump in pumps {
         if tokio::time::timeout_at(deadline, &mut pump).await.is_err() {
             pump.abort();
