@@ -7,11 +7,12 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Attempt, lock, log_buffer::LogBuffer};
+use super::{Attempt, lock, log_buffer::LogBuffer, reports::told};
 use crate::{
     domain::{LogChunk, Micros, Stream},
     engine::error::EngineError,
     store::LogExtent,
+    task::reporter::ReportError,
 };
 
 /// Log lines wait so long for company, unless the buffer is full.
@@ -24,7 +25,7 @@ pub(super) struct Log {
     /// Taken by the ledger, not yet committed.
     in_flight: Option<LogChunk>,
     waiters: Vec<(u64, oneshot::Sender<Result<(), EngineError>>)>,
-    /// How many pushes there were, and how many of them the chunk in flight holds: which waiters it answers.
+    /// How many texts were added that somebody may wait for, and how many of them the chunk in flight holds.
     pushed: u64,
     taken: u64,
 }
@@ -125,6 +126,24 @@ impl Attempt {
             self.enqueue_log(&mut log);
         }
         receiver.await.map_err(|_| EngineError::Unavailable(None))?
+    }
+
+    /// Asks at once, and resolves when the texts added so far are committed.
+    pub(super) fn flush_log(self: &Arc<Self>) -> impl Future<Output = Result<(), ReportError>> + use<> {
+        let mut log = lock(&self.log);
+        let receiver = (!log.buffer.is_empty() || log.in_flight.is_some()).then(|| {
+            let (sender, receiver) = oneshot::channel();
+            let mark = log.pushed;
+            log.waiters.push((mark, sender));
+            receiver
+        });
+        drop(log);
+        async {
+            match receiver {
+                Some(receiver) => told(receiver.await),
+                None => Ok(()),
+            }
+        }
     }
 
     fn enqueue_log(self: &Arc<Self>, log: &mut Log) {

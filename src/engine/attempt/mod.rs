@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::{self, BoxFuture};
 use tokio::sync::{Notify, Semaphore, watch};
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ use crate::{
     domain::{Instance, Json, Limits},
     negative_control::NegativeControl,
     store::LogExtent,
-    task::reporter::StopReason,
+    task::reporter::{ReportError, StopReason},
 };
 use log::Log;
 use reports::Reports;
@@ -69,12 +70,17 @@ pub struct Attempt {
     reports: Mutex<Reports>,
     log: Mutex<Log>,
     log_room: Notify,
+    /// The commit of the stop that the attempt itself asked for last.
+    own_stop: Mutex<Option<OwnStop>>,
     held: Mutex<Weak<Held>>,
     released: Arc<Notify>,
     enforced: AtomicBool,
     cut: Notify,
     dropped: Notify,
 }
+
+/// Resolves when a stop is committed, or cannot be. Any number may wait.
+type OwnStop = future::Shared<BoxFuture<'static, Result<(), ReportError>>>;
 
 /// What an attempt has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,6 +159,7 @@ impl Attempt {
             reports: Mutex::default(),
             log: Mutex::new(Log::new(image.attempt, log_limit, extent)),
             log_room: Notify::new(),
+            own_stop: Mutex::default(),
             held: Mutex::new(Weak::new()),
             released: Arc::new(Notify::new()),
             enforced: AtomicBool::new(false),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
     Attempt, lock,
-    reports::{BadOutput, check_output},
+    reports::{BadOutput, check_output, told},
 };
 use crate::{
     domain::{Json, Progress, Stream, Verdict},
@@ -56,7 +56,9 @@ impl Reporter for AttemptReporter {
     }
 
     fn request_stop(&self) {
-        let (reply, _) = oneshot::channel();
+        let (reply, committed) = oneshot::channel();
+        let committed = async { told(committed.await) };
+        *lock(&self.0.own_stop) = Some(committed.boxed().shared());
         self.0.shared.lanes.push_stop(StopItem {
             instance: self.0.number,
             grace: self.0.shared.stop_grace,
@@ -89,7 +91,13 @@ impl Reporter for AttemptReporter {
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), ReportError>> {
-        Box::pin(self.0.flush())
+        let own_stop = lock(&self.0.own_stop).clone();
+        let (reports, log) = (self.0.flush_reports(), self.0.flush_log());
+        Box::pin(async move {
+            // All three are asked for before the first is waited for: one commit may have them all.
+            let (reports, log, stop) = futures_util::join!(reports, log, async { own_stop?.await.err() });
+            reports.and(log).and(stop.map_or(Ok(()), Err))
+        })
     }
 
     fn enter_blocking(self: Arc<Self>) -> BoxFuture<'static, BlockingPermit> {

@@ -72,6 +72,15 @@ pub fn check_output(output: &Json, limit: usize) -> Result<(), BadOutput> {
     }
 }
 
+/// What whoever waits for a commit is told.
+pub(super) fn told<T>(received: Result<Result<T, EngineError>, oneshot::error::RecvError>) -> Result<(), ReportError> {
+    match received {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(EngineError::AttemptOver)) => Err(ReportError::Over),
+        Ok(Err(_)) | Err(_) => Err(ReportError::Unavailable),
+    }
+}
+
 impl Attempt {
     /// Keeps `patch` and waits for its commit.
     ///
@@ -141,25 +150,25 @@ impl Attempt {
         }
     }
 
-    /// Resolves when everything reported so far is committed.
-    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), ReportError> {
-        let receiver = {
-            let mut reports = lock(&self.reports);
-            if reports.closed {
-                return Err(ReportError::Over);
-            }
-            if reports.patch.is_empty() && !reports.in_flight {
-                return Ok(());
-            }
+    /// Asks at once, and resolves when all values reported so far are committed.
+    pub(super) fn flush_reports(self: &Arc<Self>) -> impl Future<Output = Result<(), ReportError>> + use<> {
+        let mut reports = lock(&self.reports);
+        let receiver = if reports.closed {
+            Err(ReportError::Over)
+        } else if reports.patch.is_empty() && !reports.in_flight {
+            Ok(None)
+        } else {
             let (sender, receiver) = oneshot::channel();
             reports.waiters.push(sender);
             self.enqueue(&mut reports);
-            receiver
+            Ok(Some(receiver))
         };
-        match receiver.await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(EngineError::AttemptOver)) => Err(ReportError::Over),
-            Ok(Err(_)) | Err(_) => Err(ReportError::Unavailable),
+        drop(reports);
+        async {
+            match receiver? {
+                Some(receiver) => told(receiver.await),
+                None => Ok(()),
+            }
         }
     }
 

@@ -1,6 +1,11 @@
 //! The testing harness against the engine itself: a handler must look the same in both.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde_json::{Map, Value, json};
 use taskwright::{
@@ -85,13 +90,9 @@ async fn all_sorts(input: BTreeMap<String, Vec<Map<String, Value>>>, task: TaskC
     Ok(Value::Null)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_harness_and_the_engine_say_the_same() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = SqliteSettings { path: folder.path().join("taskwright.db"), synchronous: Synchronous::Full };
-    let mut registry = Registry::new(BTreeMap::new());
-    registry.register_fn("test", all_sorts);
-    let engine = Engine::open(Parts {
+async fn open(registry: Registry, folder: &Path) -> Engine {
+    let settings = SqliteSettings { path: folder.join("taskwright.db"), synchronous: Synchronous::Full };
+    Engine::open(Parts {
         settings: Settings { stop_grace: Duration::from_millis(200), ..Settings::default() },
         store: Arc::new(SqliteStore::open(settings).await.expect("a new store opens")) as Arc<dyn Store>,
         catalog: Catalog::new(registry.into_handlers().expect("a handler"), Vec::new()).expect("a catalog"),
@@ -99,7 +100,48 @@ async fn the_harness_and_the_engine_say_the_same() {
         url: "http://127.0.0.1:9".to_owned(),
     })
     .await
-    .expect("the engine opens");
+    .expect("the engine opens")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_waits_for_lines_and_for_the_own_stop_too() {
+    let (folder, opened) = (tempfile::tempdir().expect("a folder"), Arc::new(OnceLock::<Engine>::new()));
+    let mut registry = Registry::new(BTreeMap::new());
+    let inside = Arc::clone(&opened);
+    registry.register_fn("test", move |_: (), task: TaskController| {
+        let opened = Arc::clone(&inside);
+        async move {
+            let engine = opened.get().expect("it was opened before it was started");
+            let key = InstanceKey::Id(task.id());
+            let instance = engine.wait_done(key, Duration::ZERO).await?.number;
+            let mut seen = Vec::new();
+            for text in ["one", "two"] {
+                task.log(text);
+                task.flush().await?;
+                let window = LogWindow::From(1);
+                let query = LogQuery { instance, window, limit: 9, stream: None, grep: None };
+                seen.push(engine.logs(key, query).await?.lines.len());
+            }
+            task.request_stop();
+            task.flush().await?;
+            let asked = engine.wait_done(key, Duration::ZERO).await?.stop.is_some();
+            Ok(json!({"lines": seen, "asked": asked}))
+        }
+    });
+    let engine = open(registry, folder.path()).await;
+    assert!(opened.set(engine.clone()).is_ok());
+    let seen = in_the_engine(&engine, &json!({})).await;
+    assert_eq!((seen.status, seen.output), (Status::Cancelled, json!({"lines": [1, 2], "asked": true})));
+    engine.drain().await;
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_harness_and_the_engine_say_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut registry = Registry::new(BTreeMap::new());
+    registry.register_fn("test", all_sorts);
+    let engine = open(registry, folder.path()).await;
 
     let cases = [
         (json!([]), Status::Completed),
