@@ -46,9 +46,15 @@ pub(super) fn link() -> Option<Arc<Link>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
 }
 
-/// Lets others find `link` as long as somebody holds it.
-pub(super) fn keep(link: &Arc<Link>) {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(link);
+/// Lets others find `link` as long as somebody holds it. Answers the link that is to be used: another one where two were
+/// opened at once, for of two outboxes neither would know which value is the latest.
+pub(super) fn keep(link: Arc<Link>) -> Arc<Link> {
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(first) = current.upgrade() {
+        return first;
+    }
+    *current = Arc::downgrade(&link);
+    link
 }
 
 /// The inputs of the attempt that the calling code belongs to (`numerous.tasks.get_task_inputs`): inside a handler its own,

@@ -104,8 +104,10 @@ pub struct Progress {
     pub message: Option<Arc<str>>,
 }
 
-/// The longest message beside a progress or a verdict, in bytes.
+/// The longest message beside a progress or a verdict, or of an error or one of its causes, in bytes.
 pub const LONGEST_MESSAGE: usize = 4096;
+/// The longest chain of causes that is kept of an error.
+pub const MOST_CAUSES: usize = 32;
 
 /// Why a progress was refused.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -5,15 +5,13 @@ use std::time::Duration;
 use crate::{
     domain::{
         AttemptEnd, Conclusion, Ended, ErrorKind, Micros, Outcome, Standing, Verdict, conclude,
-        instance::LONGEST_MESSAGE,
+        instance::{LONGEST_MESSAGE, MOST_CAUSES},
     },
     store::{Ending, Then},
 };
 
 /// The longest delay before a retry.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-/// The most causes of an error that are kept.
-const MOST_CAUSES: usize = 32;
 
 /// What is written of the attempt `attempt` that ended by `end`: where no stop was requested, and where one was.
 pub fn endings(

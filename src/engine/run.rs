@@ -5,7 +5,6 @@
 //! cannot put its own end off: the instance ends, and only the slot stays taken.
 
 use std::{
-    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -20,6 +19,7 @@ use super::{
     lanes::{FinishItem, Lanes},
     pool::{Pool, Slot},
     running::Running,
+    scratch,
     state::State,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Starts commands; None where there are none.
     pub spawner: Option<Spawner>,
     /// Where attempts of commands have their scratch directories.
-    pub scratch: PathBuf,
+    pub scratch: scratch::Places,
     /// What commands find in their environment.
     pub environment: command::Environment,
     /// The largest output.
@@ -134,7 +134,7 @@ impl Runner {
     }
 
     /// Where attempts of commands have their scratch directories.
-    pub fn scratch(&self) -> &Path {
+    pub fn scratch(&self) -> &scratch::Places {
         &self.0.scratch
     }
 

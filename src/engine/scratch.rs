@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::RangeInclusive,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -25,7 +26,19 @@ impl Scratch {
     ///
     /// # Errors
     /// Where it cannot be made or written.
-    pub fn create(parent: &Path, attempt: &Attempt) -> io::Result<Scratch> {
+    pub fn create(places: &Places, attempt: &Attempt) -> io::Result<Scratch> {
+        match (Scratch::create_in(&places.first, attempt), &places.second) {
+            // Memory is full, and a disk may have room.
+            (Err(error), Some(second))
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Scratch::create_in(second, attempt)
+            }
+            (made, _) => made,
+        }
+    }
+
+    fn create_in(parent: &Path, attempt: &Attempt) -> io::Result<Scratch> {
         let scratch = Scratch(parent.join(format!("{}-{}", attempt.number, attempt.attempt)));
         match std::fs::DirBuilder::new().mode(0o700).create(&scratch.0) {
             // Left by a daemon that died in this very attempt and could not be cleaned up.
@@ -104,37 +117,47 @@ impl Drop for Scratch {
     }
 }
 
-/// Where scratch directories are made unless `TMPDIR` says: in memory, where there is room for them. On a disk each command
-/// waits for four changes of the file system, and for the disk itself where that is told of every block that comes free.
-const PLACES: [&str; 2] = [IN_MEMORY, "/tmp"];
+/// Where the scratch directories of a store's attempts are made.
+#[derive(Debug, Clone)]
+pub struct Places {
+    first: PathBuf,
+    /// Where the first has no room.
+    second: Option<PathBuf>,
+}
+
+/// In memory, where there is room. On a disk each command waits for four changes of the file system, and for the disk itself
+/// where that is told of every block that comes free.
 const IN_MEMORY: &str = "/dev/shm";
+const ON_DISK: &str = "/tmp";
 /// With less room on it `/dev/shm` is left to others: containers often have 64 MiB there.
 const ROOM: u64 = 256 << 20;
 /// Of a file system in memory, by statfs(2).
 const TMPFS: u64 = 0x0102_1994;
-/// Users of the system have lower numbers. For others systemd-logind empties `/dev/shm` when they log out (`RemoveIPC` in
-/// logind.conf(5)), whatever still runs.
-const FIRST_PERSON: u32 = 1000;
+/// Users that are people. For them systemd-logind empties `/dev/shm` when they log out (`RemoveIPC` in logind.conf(5)),
+/// whatever still runs.
+const PEOPLE: RangeInclusive<u32> = 1000..=60_000;
 
-/// Makes the directory that holds the scratch directories of a store's attempts, empty. What a daemon that chose another
-/// place has left there is removed.
+/// Makes the directories that hold the scratch directories of a store's attempts, empty: where `TMPDIR` says, else in memory
+/// or in `/tmp`.
 ///
 /// # Errors
-/// Where it cannot be made, or is somebody else's.
-pub fn prepare_scratch(tag: &str) -> io::Result<PathBuf> {
+/// Where none can be made, or one is somebody else's.
+pub fn prepare_scratch(tag: &str) -> io::Result<Places> {
     let uid = std::fs::metadata("/proc/self")?.uid();
-    let asked = std::env::var_os("TMPDIR").filter(|path| !path.is_empty());
-    let chosen = asked.map_or_else(|| place(uid, Path::new(IN_MEMORY)), PathBuf::from);
-    prepare(&chosen, &PLACES.map(Path::new), &format!("taskwright-{uid}-{}", tag.replace(':', "-")), uid)
+    let asked = std::env::var_os("TMPDIR").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let name = format!("taskwright-{uid}-{}", tag.replace(':', "-"));
+    prepare(asked, uses_memory(uid, Path::new(IN_MEMORY)), [IN_MEMORY, ON_DISK].map(Path::new), &name, uid)
 }
 
-/// Removes the directory that [`prepare_scratch`] made, where nothing is left in it.
-pub fn remove_scratch(path: &Path) {
-    let _ = std::fs::remove_dir(path);
+/// Removes the directories that [`prepare_scratch`] made, where nothing is left in them.
+pub fn remove_scratch(places: &Places) {
+    for place in [Some(&places.first), places.second.as_ref()].into_iter().flatten() {
+        let _ = std::fs::remove_dir(place);
+    }
 }
 
-fn place(uid: u32, memory: &Path) -> PathBuf {
-    if uid < FIRST_PERSON && has_room_in_memory(memory) { memory.to_owned() } else { std::env::temp_dir() }
+fn uses_memory(uid: u32, memory: &Path) -> bool {
+    !PEOPLE.contains(&uid) && has_room_in_memory(memory)
 }
 
 fn has_room_in_memory(path: &Path) -> bool {
@@ -146,14 +169,31 @@ fn has_room_in_memory(path: &Path) -> bool {
         && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-fn prepare(chosen: &Path, places: &[&Path], name: &str, uid: u32) -> io::Result<PathBuf> {
-    for other in places.iter().filter(|place| **place != chosen) {
-        let left = other.join(name);
-        if is_ours(&left, uid).unwrap_or(false) {
-            std::fs::remove_dir_all(&left)?;
+/// `own` are the places that are chosen where nobody asks for one: memory, then a disk.
+fn prepare(asked: Option<PathBuf>, uses_memory: bool, own: [&Path; 2], name: &str, uid: u32) -> io::Result<Places> {
+    let [memory, disk] = own;
+    let (first, second) = match asked {
+        Some(asked) => (asked, None),
+        None if uses_memory => (memory.to_owned(), Some(disk)),
+        None => (disk.to_owned(), None),
+    };
+    // What a daemon that chose otherwise has left. It is in nobody's way.
+    for left in own.into_iter().filter(|place| *place != first && Some(*place) != second).map(|place| place.join(name))
+    {
+        if is_ours(&left, uid).unwrap_or(false)
+            && let Err(error) = std::fs::remove_dir_all(&left)
+        {
+            tracing::warn!(%error, directory = %left.display(), "old scratch directories cannot be removed");
         }
     }
-    let path = chosen.join(name);
+    Ok(Places {
+        first: make_empty(first.join(name), uid)?,
+        // Only an attempt that finds no room in the first misses it.
+        second: second.and_then(|place| make_empty(place.join(name), uid).ok()),
+    })
+}
+
+fn make_empty(path: PathBuf, uid: u32) -> io::Result<PathBuf> {
     match std::fs::DirBuilder::new().mode(0o700).create(&path) {
         Ok(()) => return Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -166,7 +206,12 @@ fn prepare(chosen: &Path, places: &[&Path], name: &str, uid: u32) -> io::Result<
         ));
     }
     for entry in std::fs::read_dir(&path)? {
-        std::fs::remove_dir_all(entry?.path())?;
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
     }
     Ok(path)
 }
@@ -184,35 +229,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_user_of_the_system_has_its_directories_in_memory_and_only_where_memory_is() {
-        let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a folder on a disk");
-        assert_eq!(place(0, disk.path()), std::env::temp_dir());
-        assert_eq!(place(0, &disk.path().join("absent")), std::env::temp_dir());
-        assert_eq!(place(1000, Path::new(IN_MEMORY)), std::env::temp_dir());
-        if has_room_in_memory(Path::new(IN_MEMORY)) {
-            assert_eq!(place(0, Path::new(IN_MEMORY)), Path::new(IN_MEMORY));
-            assert_eq!(place(999, Path::new(IN_MEMORY)), Path::new(IN_MEMORY));
+    fn nobody_who_logs_out_has_its_directories_in_memory() {
+        let memory = Path::new(IN_MEMORY);
+        assert!(!uses_memory(0, &memory.join("absent")) && !uses_memory(0, Path::new("/proc")), "no memory, no room");
+        for (uid, is_person) in [(0, false), (999, false), (1000, true), (60_000, true), (61_184, false)] {
+            assert_eq!(uses_memory(uid, memory), !is_person && has_room_in_memory(memory), "{uid}");
+        }
+    }
+
+    struct Ground {
+        own: [tempfile::TempDir; 2],
+        uid: u32,
+    }
+
+    impl Ground {
+        fn new() -> Ground {
+            let own = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+            let uid = own[0].path().metadata().expect("it is there").uid();
+            Ground { own, uid }
+        }
+
+        fn prepare(&self, asked: Option<&Path>, uses_memory: bool) -> io::Result<Places> {
+            let own = [self.own[0].path(), self.own[1].path()];
+            prepare(asked.map(Path::to_owned), uses_memory, own, "ours", self.uid)
         }
     }
 
     #[test]
     fn what_the_last_daemon_left_goes_wherever_it_was() {
-        let places = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
-        let [here, there] = [places[0].path(), places[1].path()];
-        let uid = here.metadata().expect("it is there").uid();
-        for place in [here, there] {
-            let left = place.join("ours/7-1");
-            std::fs::create_dir_all(&left).expect("folders");
-            std::fs::write(left.join(INPUT_FILE), "{}").expect("a file");
-            std::fs::set_permissions(place.join("ours"), PermissionsExt::from_mode(0o700)).expect("a mode");
-            std::fs::create_dir(place.join("theirs")).expect("a folder");
-        }
-        let made = prepare(here, &[here, there], "ours", uid).expect("a place");
-        assert_eq!(made, here.join("ours"));
-        assert_eq!(made.read_dir().expect("it is there").count(), 0);
-        assert!(!there.join("ours").exists() && there.join("theirs").exists());
+        let (ground, asked) = (Ground::new(), tempfile::tempdir().expect("a folder"));
+        let [memory, disk] = [ground.own[0].path(), ground.own[1].path()];
+        let leave = || {
+            for place in [memory, disk] {
+                std::fs::create_dir_all(place.join("ours/7-1")).expect("folders");
+                std::fs::write(place.join("ours/7-1").join(INPUT_FILE), "{}").expect("a file");
+                std::fs::write(place.join("ours/stray"), "").expect("a file");
+                std::fs::set_permissions(place.join("ours"), PermissionsExt::from_mode(0o700)).expect("a mode");
+                std::fs::create_dir_all(place.join("theirs")).expect("a folder");
+            }
+        };
+        let is_empty = |path: &Path| path.read_dir().expect("it is there").count() == 0;
+
+        leave();
+        let places = ground.prepare(None, true).expect("places");
+        assert_eq!((&places.first, places.second.as_deref()), (&memory.join("ours"), Some(&*disk.join("ours"))));
+        assert!(is_empty(&memory.join("ours")) && is_empty(&disk.join("ours")));
+        leave();
+        let places = ground.prepare(None, false).expect("a place");
+        assert_eq!((places.first, places.second), (disk.join("ours"), None));
+        assert!(is_empty(&disk.join("ours")) && !memory.join("ours").exists());
+        leave();
+        let places = ground.prepare(Some(asked.path()), true).expect("a place");
+        assert_eq!((&places.first, &places.second), (&asked.path().join("ours"), &None));
+        assert!(!disk.join("ours").exists() && !memory.join("ours").exists() && memory.join("theirs").exists());
+        remove_scratch(&places);
+        assert!(is_empty(asked.path()));
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let ground = Ground::new();
+        let made = ground.prepare(None, false).expect("a place").first;
         std::fs::set_permissions(&made, PermissionsExt::from_mode(0o755)).expect("a mode");
-        let refused = prepare(here, &[here, there], "ours", uid).expect_err("others may enter it");
+        let refused = ground.prepare(None, false).expect_err("others may enter it");
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
     }
 }

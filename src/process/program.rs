@@ -30,14 +30,16 @@ impl Launcher {
     /// Starts the program in its directory and in a process group of its own, with `stdout` and `stderr`, the standard
     /// input and the signal dispositions of this process and no signal blocked. Returns its pid.
     ///
+    /// Nothing is executed where one of `bounds` has something to be read or has ended: [`Unstarted::Unwanted`].
+    ///
     /// Every other descriptor of this process must be close-on-exec, and every signal blocked.
     pub(super) fn start(
         &mut self,
         command: &Decoded<'_>,
-        stdout: BorrowedFd<'_>,
-        stderr: BorrowedFd<'_>,
-    ) -> Result<libc::pid_t, (Step, io::Error)> {
-        let candidates = candidates(command).map_err(|error| (Step::Lookup, error))?;
+        streams: [BorrowedFd<'_>; 2],
+        bounds: [BorrowedFd<'_>; 2],
+    ) -> Result<libc::pid_t, Unstarted> {
+        let candidates = candidates(command).map_err(|error| Unstarted::Failed(Step::Lookup, error))?;
         let paths = pointers(candidates.iter().map(CString::as_c_str));
         let (argv, env) = (pointers(command.argv.iter().copied()), pointers(command.env.iter().copied()));
         let mut launch = Launch {
@@ -45,7 +47,9 @@ impl Launcher {
             paths: paths.as_ptr(),
             argv: argv.as_ptr(),
             env: env.as_ptr(),
-            streams: [stdout.as_raw_fd(), stderr.as_raw_fd()],
+            is_path: command.argv[0].to_bytes().contains(&b'/'),
+            streams: streams.map(|stream| stream.as_raw_fd()),
+            bounds: bounds.map(|bound| libc::pollfd { fd: bound.as_raw_fd(), events: libc::POLLIN, revents: 0 }),
             signals: sys::no_signals(),
             failure: None,
         };
@@ -58,17 +62,28 @@ impl Launcher {
             libc::clone(become_program, top.cast(), flags, (&raw mut launch).cast())
         };
         if pid < 0 {
-            return Err((Step::Exec, io::Error::last_os_error()));
+            return Err(Unstarted::Failed(Step::Exec, io::Error::last_os_error()));
         }
         // SAFETY: a plain read of a value that lives. The child has written it behind the compiler's back.
         match unsafe { ptr::read_volatile(&raw const launch.failure) } {
             None => Ok(pid),
-            Some((step, errno)) => {
+            Some(failure) => {
                 sys::wait_for(pid);
-                Err((step, io::Error::from_raw_os_error(errno)))
+                Err(match failure {
+                    Failure::Unwanted => Unstarted::Unwanted,
+                    Failure::At(step, errno) => Unstarted::Failed(step, io::Error::from_raw_os_error(errno)),
+                })
             }
         }
     }
+}
+
+/// Why a program was not executed.
+pub(super) enum Unstarted {
+    /// Whoever wanted it is gone.
+    Unwanted,
+    /// A step failed.
+    Failed(Step, io::Error),
 }
 
 /// The files that may be meant: the name itself if it has a `/`, else one in each folder of the command's own `PATH`.
@@ -102,10 +117,20 @@ struct Launch {
     paths: *const *const libc::c_char,
     argv: *const *const libc::c_char,
     env: *const *const libc::c_char,
+    /// The one path is the name itself.
+    is_path: bool,
     streams: [RawFd; 2],
+    bounds: [libc::pollfd; 2],
     signals: libc::sigset_t,
-    /// What the child could not do, with its errno.
-    failure: Option<(Step, libc::c_int)>,
+    failure: Option<Failure>,
+}
+
+/// What the child could not do.
+#[derive(Clone, Copy)]
+enum Failure {
+    Unwanted,
+    /// With its errno.
+    At(Step, libc::c_int),
 }
 
 /// The child of [`Launcher::start`], between clone and exec. `posix_spawn` does the same with two system calls more for
@@ -121,22 +146,26 @@ extern "C" fn become_program(launch: *mut libc::c_void) -> libc::c_int {
 }
 
 /// Returns only when it fails.
-fn execute(launch: &Launch) -> (Step, libc::c_int) {
+fn execute(launch: &mut Launch) -> Failure {
     // The number of an error is a field of `io::Error`, not an allocation.
     let errno = || io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
     // SAFETY: plain system calls. All pointers come from `start`, which keeps what they point to.
     unsafe {
         if libc::dup2(launch.streams[0], 1) < 0 || libc::dup2(launch.streams[1], 2) < 0 {
-            return (Step::Supervisor, errno());
+            return Failure::At(Step::Supervisor, errno());
         }
         if libc::chdir(launch.directory) < 0 {
-            return (Step::Directory, errno());
+            return Failure::At(Step::Directory, errno());
         }
         libc::setpgid(0, 0);
+        // Here and not before: a directory behind a network may keep us waiting for as long as it likes.
+        if libc::poll(launch.bounds.as_mut_ptr(), launch.bounds.len() as libc::nfds_t, 0) != 0 {
+            return Failure::Unwanted;
+        }
         libc::sigprocmask(libc::SIG_SETMASK, &raw const launch.signals, ptr::null_mut());
     }
     // A file that is there and not executable tells more than its absence elsewhere.
-    let mut failure = (Step::Lookup, libc::ENOENT);
+    let mut failure = Failure::At(Step::Lookup, libc::ENOENT);
     let mut next = launch.paths;
     // SAFETY: as above; the list of paths ends with a null.
     unsafe {
@@ -145,10 +174,15 @@ fn execute(launch: &Launch) -> (Step, libc::c_int) {
             libc::execve(path, launch.argv, launch.env);
             match errno() {
                 // The file is there, so it is its interpreter that is not.
-                libc::ENOENT if libc::access(path, libc::F_OK) == 0 => return (Step::Exec, libc::ENOENT),
+                libc::ENOENT if libc::access(path, libc::F_OK) == 0 => {
+                    return Failure::At(Step::Exec, libc::ENOENT);
+                }
                 libc::ENOENT | libc::ENOTDIR => {}
-                libc::EACCES => failure.1 = libc::EACCES,
-                other => return (Step::Exec, other),
+                libc::EACCES => failure = Failure::At(Step::Lookup, libc::EACCES),
+                // A folder of the `PATH` that cannot be looked into hides no other.
+                libc::ELOOP | libc::ENAMETOOLONG | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT | libc::EIO
+                    if !launch.is_path => {}
+                other => return Failure::At(Step::Exec, other),
             }
             next = next.add(1);
         }

@@ -10,8 +10,9 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep};
 
 use super::idle::{Idle, Supervisor};
+use super::sys;
+use super::tree::{self, Entry};
 use super::wire::{Reply, TERMINATE};
-use super::{sys, tree};
 
 /// How long the last resort tries, when both the supervisor and the spawner were killed.
 const LAST_RESORT: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ pub enum Exit {
     Lost,
 }
 
-/// A running command. Dropping it kills every process of it.
+/// A command that was started, and may have ended. Dropping it kills every process of it.
 #[derive(Debug)]
 pub struct Process {
     /// What the program writes to its standard output; to be taken by whoever reads it. `None` where it has ended already
@@ -39,6 +40,7 @@ pub struct Process {
     control: Option<AsyncFd<OwnedFd>>,
     program: i32,
     supervisor: i32,
+    spawner: i32,
     /// Where the supervisor goes when nothing is left.
     idle: Idle,
     /// Everything was to be killed, which is also the end of the supervisor.
@@ -55,6 +57,7 @@ impl Process {
             control: Some(control),
             program: start.program,
             supervisor: start.supervisor,
+            spawner: start.spawner,
             idle,
             is_doomed: AtomicBool::new(false),
             exit: start.exit,
@@ -84,6 +87,22 @@ impl Process {
         if let Some(control) = &self.control {
             self.is_doomed.store(true, Ordering::Relaxed);
             sys::end_writing(control.get_ref().as_fd());
+            if is_stopped(self.supervisor) {
+                // It could not act on that: its program has stopped it. Then the spawner does, or the last resort.
+                self.kill_supervisor();
+            }
+        }
+    }
+
+    /// Ends a supervisor that does not answer: `wait` then sees to everything that it had.
+    pub(super) fn kill_supervisor(&self) {
+        self.is_doomed.store(true, Ordering::Relaxed);
+        // The spawner reaps it, so as long as that is its parent the number is its own.
+        if Entry::read(self.supervisor).is_some_and(|supervisor| supervisor.parent == self.spawner) {
+            let _ = sys::kill(self.supervisor, libc::SIGKILL);
+            if is_stopped(self.spawner) {
+                let _ = sys::kill(self.spawner, libc::SIGKILL);
+            }
         }
     }
 
@@ -133,9 +152,15 @@ impl Process {
     }
 }
 
+fn is_stopped(pid: i32) -> bool {
+    Entry::read(pid).is_some_and(|process| process.is_stopped())
+}
+
 /// What is known of a command when it has been started.
 pub(super) struct Start {
     pub supervisor: i32,
+    pub spawner: i32,
+    /// 0 where it is not known.
     pub program: i32,
     /// How it ended, where that is known.
     pub exit: Option<Exit>,

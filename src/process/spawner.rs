@@ -1,7 +1,7 @@
 //! The daemon's side of the spawner: starting it, asking it, starting another when it has died.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -22,7 +23,7 @@ use super::tree::Entry;
 use super::wire::{self, HELLO, HIRE, Reply, Request, Step, Unfit};
 use crate::negative_control::NegativeControl;
 
-/// How long a spawner may take to say that it is ready, and a supervisor to say that the program runs.
+/// How long a spawner may take to say that it is ready, and a supervisor to say that the program runs or ran.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a spawner may take to end when it is told to.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -86,8 +87,8 @@ impl Spawner {
         })
     }
 
-    /// Starts a command and returns as soon as it runs. Its streams are registered with the runtime of the caller. If the
-    /// spawner has died, another is started first. Dropping the future leaves nothing running.
+    /// Starts a command and returns once it has run for a moment or has ended. Its streams are registered with the runtime
+    /// of the caller. If the spawner has died, another is started first. Dropping the future leaves nothing running.
     ///
     /// # Errors
     /// What [`SpawnError`] lists. The command does not run then.
@@ -101,7 +102,9 @@ impl Spawner {
         };
         let outcome = self.run(&record).await;
         outcome.map_err(|trouble| match trouble {
-            Trouble::Gone(source) | Trouble::Late(source) | Trouble::Other(source) => SpawnError::Spawner { source },
+            Trouble::Gone(source) | Trouble::Refused(source) | Trouble::Late(source) | Trouble::Other(source) => {
+                SpawnError::Spawner { source }
+            }
             Trouble::Failed { step, errno } => failed(command, step, io::Error::from_raw_os_error(errno)),
         })
     }
@@ -110,8 +113,8 @@ impl Spawner {
     async fn run(&self, record: &[u8]) -> Result<Process, Trouble> {
         while let Some(supervisor) = self.shared.idle.take() {
             match self.ask(supervisor, record).await {
-                // It died idle.
-                Err(Trouble::Gone(_)) => {}
+                // It died idle, or was about to.
+                Err(Trouble::Gone(_) | Trouble::Refused(_)) => {}
                 outcome => return outcome,
             }
         }
@@ -165,58 +168,57 @@ impl Spawner {
     /// Asks a supervisor to start a command: [`Trouble::Gone`] when it ended before it began to.
     async fn ask(&self, supervisor: Supervisor, record: &[u8]) -> Result<Process, Trouble> {
         let Supervisor { control, pid: supervisor } = supervisor;
+        let control = sys::watch_readable(control)?;
         let (stdout, stdout_end) = io::pipe()?;
         let (stderr, stderr_end) = io::pipe()?;
-        let mut fds = vec![stdout_end.as_raw_fd(), stderr_end.as_raw_fd()];
-        let (head, text) = if record.len() > Request::LONGEST {
-            let (head, text) = record.split_at(Request::LENGTH);
-            (head, Some(sys::memory_file(text)?))
-        } else {
-            (record, None)
-        };
-        fds.extend(text.as_ref().map(AsRawFd::as_raw_fd));
-        send_patiently(&control, head, &fds).await?;
+        hand_over(control.get_ref(), record, [stdout_end.as_fd(), stderr_end.as_fd()]).await?;
         // Ours would hide the end of the others.
-        drop((text, stdout_end, stderr_end));
-        let control = sys::watch_readable(control)?;
-        let mut exit = None;
-        let program = loop {
-            let heard = timeout(PATIENCE, next_heard(&control)).await;
-            // It may have begun, so nobody else is asked.
-            match heard.map_err(|_| too_late("it did not start the program in time"))?? {
-                Heard::Said(Reply::Started { program }) => break program,
-                Heard::Said(Reply::Exited { program, code }) => {
-                    exit = Some(Exit::Code(code));
-                    break program;
+        drop((stdout_end, stderr_end));
+        // From here on the program may run. Only a word of the supervisor, or that it has read nothing, says that it did
+        // not; whatever else goes wrong is the end of an attempt that may have begun.
+        let (mut program, mut exit, mut is_late) = (0, None, false);
+        loop {
+            match heard_in_time(&control).await {
+                Ok(Heard::Said(Reply::Started { program: pid })) => program = pid,
+                Ok(Heard::Said(Reply::Exited { program: pid, code })) => {
+                    (program, exit) = (pid, Some(Exit::Code(code)));
                 }
-                Heard::Said(Reply::Signalled { program, signal }) => {
-                    exit = Some(Exit::Signal(signal));
-                    break program;
+                Ok(Heard::Said(Reply::Signalled { program: pid, signal })) => {
+                    (program, exit) = (pid, Some(Exit::Signal(signal)));
                 }
-                Heard::Said(Reply::Failed { step, errno }) => return Err(Trouble::Failed { step, errno }),
-                Heard::Said(Reply::Refused) | Heard::Unread => {
-                    return Err(Trouble::Gone(io::Error::other("it died")));
+                Ok(Heard::Said(Reply::Failed { step, errno })) => return Err(Trouble::Failed { step, errno }),
+                Ok(Heard::Said(Reply::Refused)) => return Err(Trouble::Refused(io::Error::other("it was ending"))),
+                Ok(Heard::Unread) => return Err(Trouble::Gone(io::Error::other("it died"))),
+                // The spawner's word about one that died. The end that follows tells whether it had taken the command.
+                Ok(Heard::Said(Reply::Lost)) => {
+                    exit = Some(Exit::Lost);
+                    continue;
                 }
-                // The spawner's word about one that died. Whether it had taken the command tells the end that follows.
-                Heard::Said(Reply::Lost) => exit = Some(Exit::Lost),
                 // A program may be quick enough to kill its supervisor first. `wait` sees to what is left.
-                Heard::Said(Reply::Hired { .. }) | Heard::End => break 0,
+                Ok(Heard::Said(Reply::Hired { .. }) | Heard::End) => {}
+                Err(_) => is_late = true,
             }
-        };
+            break;
+        }
         let is_over = match exit {
-            Some(_) => sys::are_at_end([stdout.as_fd(), stderr.as_fd()])?,
+            Some(_) => sys::are_at_end([stdout.as_fd(), stderr.as_fd()]).unwrap_or_default(),
             None => [false; 2],
         };
-        let [stdout, stderr] = [(stdout, is_over[0]), (stderr, is_over[1])]
-            .map(|(stream, is_over)| (!is_over).then(|| Receiver::from_owned_fd(stream.into())).transpose());
-        let start = Start { supervisor, program, exit };
-        Ok(Process::new(control, [stdout?, stderr?], start, self.shared.idle.clone()))
+        // Without a number left for it a stream is lost, not the program.
+        let streams = [(stdout, is_over[0]), (stderr, is_over[1])]
+            .map(|(stream, is_over)| if is_over { None } else { Receiver::from_owned_fd(stream.into()).ok() });
+        let start = Start { supervisor, spawner: self.pid(), program, exit };
+        let process = Process::new(control, streams, start, self.shared.idle.clone());
+        if is_late {
+            process.kill_supervisor();
+        }
+        Ok(process)
     }
 
     /// Whether the spawner must be replaced. One that a signal has stopped will never answer again.
     fn is_lost(&self, trouble: &Trouble) -> bool {
         match trouble {
-            Trouble::Gone(_) => true,
+            Trouble::Gone(_) | Trouble::Refused(_) => true,
             Trouble::Late(_) => Entry::read(self.pid()).is_some_and(|spawner| spawner.is_stopped()),
             Trouble::Failed { .. } | Trouble::Other(_) => false,
         }
@@ -314,6 +316,8 @@ fn said_hello(socket: &OwnedFd) -> io::Result<()> {
 enum Trouble {
     /// Spawner or supervisor is dead and has not started the command.
     Gone(io::Error),
+    /// The supervisor has not, for its spawner is dead.
+    Refused(io::Error),
     /// Nobody took the request in time.
     Late(io::Error),
     /// The supervisor says why.
@@ -345,13 +349,40 @@ async fn send_patiently(link: &OwnedFd, record: &[u8], fds: &[i32]) -> Result<()
                 Some(libc::EAGAIN | libc::ENOBUFS | libc::ETOOMANYREFS) if Instant::now() < deadline => {
                     sleep(Duration::from_millis(1)).await;
                 }
-                Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN) => {
+                // The last of them while the other end is being closed, by older kernels.
+                Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN | libc::ECONNREFUSED) => {
                     return Err(Trouble::Gone(error));
                 }
                 _ => return Err(Trouble::Other(error)),
             },
         }
     }
+}
+
+/// Sends a command with its streams.
+async fn hand_over(control: &OwnedFd, record: &[u8], streams: [BorrowedFd<'_>; 2]) -> Result<(), Trouble> {
+    let [stdout, stderr] = streams.map(|stream| stream.as_raw_fd());
+    if record.len() <= Request::LONGEST {
+        match send_patiently(control, record, &[stdout, stderr]).await {
+            // The system was told to have short queues.
+            Err(Trouble::Other(error)) if error.raw_os_error() == Some(libc::EMSGSIZE) => {}
+            sent => return sent,
+        }
+    }
+    let (head, text) = record.split_at(Request::LENGTH);
+    let text = sys::memory_file(text)?;
+    send_patiently(control, head, &[stdout, stderr, text.as_raw_fd()]).await
+}
+
+/// The next that is heard within [`PATIENCE`]. Where all of us stood still for that long (a machine that slept, a container
+/// that was paused) the other side still has half of it.
+async fn heard_in_time(control: &AsyncFd<OwnedFd>) -> io::Result<Heard> {
+    for _ in 0..2 {
+        if let Ok(heard) = timeout(PATIENCE / 2, next_heard(control)).await {
+            return heard;
+        }
+    }
+    Err(too_late("it did not say in time that the program runs"))
 }
 
 /// Asks the spawner for a supervisor: [`Trouble::Gone`] or [`Trouble::Late`] when there will be none.

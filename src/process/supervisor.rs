@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use super::program::Launcher;
+use super::program::{Launcher, Unstarted};
 use super::sys::{self, Reaped};
 use super::tree;
 use super::wire::{self, Reply, Request, Step};
@@ -62,8 +62,13 @@ pub(super) fn supervise(control: OwnedFd, inherited: &Inherited<'_>) -> ! {
     let mut launcher = Launcher::new();
     let mut record = vec![0; Request::LONGEST];
     while let Some(work) = next_command(control.as_fd(), inherited.lifeline, &mut record) {
-        match work.and_then(|work| start(work, &mut launcher)) {
-            Err((step, error)) => refuse(step, &error),
+        match work.and_then(|work| start(work, &mut launcher, [control.as_fd(), inherited.lifeline])) {
+            Err(Unstarted::Unwanted) => {
+                // Daemon or spawner died, or the caller gave up, while the command was on its way.
+                say(control.as_fd(), Reply::Refused);
+                break;
+            }
+            Err(Unstarted::Failed(step, error)) => refuse(step, &error),
             Ok(program) => {
                 let (verdict, over) = watch(program, control.as_fd(), inherited);
                 say(control.as_fd(), verdict);
@@ -105,7 +110,7 @@ fn next_command(
     control: BorrowedFd<'_>,
     lifeline: BorrowedFd<'_>,
     record: &mut [u8],
-) -> Option<Result<Work, (Step, io::Error)>> {
+) -> Option<Result<Work, Unstarted>> {
     loop {
         let [_, orphaned] = sys::poll([Some(control), Some(lifeline)], -1).ok()?;
         if orphaned {
@@ -121,12 +126,7 @@ fn next_command(
             // It was meant for the command before, which had ended by then.
             continue;
         }
-        if sys::poll([Some(control), Some(lifeline)], 0).ok()? != [false, false] {
-            // Daemon or spawner died, or the caller gave up, while the command was on its way.
-            say(control, Reply::Refused);
-            return None;
-        }
-        let refused = |errno| Some(Err((Step::Supervisor, io::Error::from_raw_os_error(errno))));
+        let refused = |errno| Some(Err(Unstarted::Failed(Step::Supervisor, io::Error::from_raw_os_error(errno))));
         let Some((request, text)) = Request::decode(&record[..length]) else {
             return refused(libc::EBADMSG);
         };
@@ -145,16 +145,16 @@ fn next_command(
 }
 
 /// Starts the program with its own streams, and lets go of them.
-fn start(work: Work, launcher: &mut Launcher) -> Result<i32, (Step, io::Error)> {
+fn start(work: Work, launcher: &mut Launcher, bounds: [BorrowedFd<'_>; 2]) -> Result<i32, Unstarted> {
     let Work { request, command, stdout, stderr } = work;
-    let supervisor = |error| (Step::Supervisor, error);
+    let supervisor = |error| Unstarted::Failed(Step::Supervisor, error);
     let text = match command {
         Text::Here(text) => text,
         Text::File(file) => read(request, file).map_err(supervisor)?,
     };
     let command =
         wire::decode(request, &text).ok_or_else(|| supervisor(io::Error::from_raw_os_error(libc::EBADMSG)))?;
-    launcher.start(&command, stdout.as_fd(), stderr.as_fd())
+    launcher.start(&command, [stdout.as_fd(), stderr.as_fd()], bounds)
 }
 
 fn read(request: Request, file: OwnedFd) -> io::Result<Vec<u8>> {
@@ -168,7 +168,7 @@ fn read(request: Request, file: OwnedFd) -> io::Result<Vec<u8>> {
 }
 
 /// Waits for an end, kills what is left, and answers how the program ended once nothing is, and whether that was the last
-/// command. After a [`MOMENT`], or where processes do not die at once, it says first that the program runs.
+/// command. After a [`MOMENT`], or where there is something to be killed, it says first that the program ran.
 fn watch(program: i32, daemon: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (Reply, bool) {
     let mut status = None;
     let (mut control, mut lifeline) = (Some(daemon), Some(inherited.lifeline));
@@ -185,10 +185,11 @@ fn watch(program: i32, daemon: BorrowedFd<'_>, inherited: &Inherited<'_>) -> (Re
                 }
             }
         }
-        if untold.take_if(|due| *due <= Instant::now()).is_some() {
+        let doomed = status.is_some() || control.is_none() || lifeline.is_none();
+        // What is to be killed may take long to die.
+        if untold.take_if(|due| doomed || *due <= Instant::now()).is_some() {
             say(daemon, Reply::Started { program });
         }
-        let doomed = status.is_some() || control.is_none() || lifeline.is_none();
         let pause = if doomed {
             if NegativeControl::KillLeaderOnly.is_on() {
                 let _ = sys::kill(program, libc::SIGKILL);

@@ -260,20 +260,10 @@ pub(super) fn kill_process(process: BorrowedFd<'_>, signal: libc::c_int) -> io::
     check(result as libc::c_int).map(drop)
 }
 
-/// Every signal, also the C library's own, which `sigfillset` leaves out.
-fn all_signals() -> libc::sigset_t {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: a signal set is an array of integers, so any bytes are a valid one; all bits set is every signal.
-    unsafe {
-        set.as_mut_ptr().write_bytes(0xff, 1);
-        set.assume_init()
-    }
-}
-
 /// No signal.
 pub(super) fn no_signals() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: as above, with `sigemptyset`.
+    // SAFETY: `sigemptyset` initialises the set.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()
@@ -301,11 +291,15 @@ pub(super) fn default_signals() {
 
 /// Blocks every signal that can be blocked and gives a descriptor that turns readable when a child has news.
 pub(super) fn take_signals() -> io::Result<OwnedFd> {
-    let all = all_signals();
+    // As the kernel has it, for the C library would leave its own out.
+    let all = u64::MAX;
     let mut child = no_signals();
-    // SAFETY: both sets are initialised; the calls only read `all` and write `child`.
+    // SAFETY: the kernel reads the eight bytes of `all`, which is what it takes a set of signals for; `child` is
+    // initialised, and written by the call.
     unsafe {
-        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()))?;
+        let null = ptr::null_mut::<u64>();
+        let blocked = libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, null, 8_usize);
+        check(blocked as libc::c_int)?;
         check(libc::sigaddset(&raw mut child, libc::SIGCHLD))?;
         let fd = check(libc::signalfd(-1, &raw const child, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
         Ok(OwnedFd::from_raw_fd(fd))

@@ -4,10 +4,7 @@ use std::{error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest message or cause that is kept, in bytes; the rest is cut off.
-const LONGEST_TEXT: usize = 16 * 1024;
-/// The longest chain of causes that is kept.
-const MOST_CAUSES: usize = 32;
+use crate::domain::instance::{LONGEST_MESSAGE, MOST_CAUSES};
 
 /// Why a handler ended without a value.
 ///
@@ -132,8 +129,8 @@ impl<E: Error> From<E> for TaskError {
 
 /// `text`, cut at a character's end where it is too long to be kept.
 pub(super) fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT {
-        text.truncate(text.floor_char_boundary(LONGEST_TEXT - '…'.len_utf8()));
+    if text.len() > LONGEST_MESSAGE {
+        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE - '…'.len_utf8()));
         text.push('…');
     }
     text
@@ -189,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_has_a_bound() {
-        let error = TaskError::retryable("ä".repeat(LONGEST_TEXT));
-        assert!(error.to_string().len() <= LONGEST_TEXT && error.to_string().ends_with("ä…"));
+        let error = TaskError::retryable("ä".repeat(LONGEST_MESSAGE));
+        assert!(error.to_string().len() <= LONGEST_MESSAGE && error.to_string().ends_with("ä…"));
     }
 }

@@ -85,8 +85,7 @@ impl RemoteTaskController {
             return Ok(RemoteTaskController::of(link));
         }
         let remote = RemoteTaskController::connect(Environment::read()?, PATIENCE).await?;
-        current::keep(&remote.link);
-        Ok(remote)
+        Ok(RemoteTaskController::of(current::keep(remote.link)))
     }
 
     /// [`from_env`](RemoteTaskController::from_env) for a program without a runtime: it blocks for the answer.
@@ -100,8 +99,7 @@ impl RemoteTaskController {
         let (reply, answer) = mpsc::sync_channel(1);
         Link::open(attempt_client(&Environment::read()?)?, PATIENCE, move |link| _ = reply.send(link))?;
         let link = answer.recv().map_err(gone)??;
-        current::keep(&link);
-        Ok(RemoteTaskController::of(link))
+        Ok(RemoteTaskController::of(current::keep(link)))
     }
 
     /// The controller for `environment`. `patience` is how long the daemon may be away before a flush fails.

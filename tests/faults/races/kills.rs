@@ -70,7 +70,7 @@ async fn exits_and_kills(times: u32) -> Result<(), String> {
         // could not be killed.
         let line = if turn % 4 == 0 { "setsid sleep 600 & sleep 0.01; exit 7" } else { "sleep 0.01; exit 7" };
         let mut process = shop.start(line).await;
-        dither(random.next(), Duration::from_millis(3)).await;
+        dither(random.next(), Duration::from_millis(10)).await;
         match turn % 3 {
             0 => process.kill(),
             1 => process.terminate(),

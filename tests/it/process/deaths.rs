@@ -114,6 +114,32 @@ async fn supervisor_and_spawner_killed_at_once_leave_nothing() {
     assert_eq!(shop.living(), [0_i32; 0]);
 }
 
+/// Stops the spawner and its supervisor.
+const STOP_BOTH: &str = "read -r stat </proc/$PPID/stat; set -- $stat; kill -STOP $4 $PPID";
+
+#[tokio::test]
+async fn a_program_that_stops_its_supervisor_and_the_spawner_at_once_does_not_get_away() {
+    let shop = Shop::open().await;
+    let mut process = shop.start(&["sh", "-c", &format!("{STOP_BOTH}; sleep 600 & exec sleep 600")]).await;
+    assert_eq!(
+        within(process.wait()).await,
+        Exit::Lost,
+        "nobody said that it began, and it is not said that it did not"
+    );
+    assert_eq!(shop.living(), [0_i32; 0]);
+    assert_eq!(shop.exit(&["sh", "-c", "exit 4"]).await, Exit::Code(4));
+}
+
+#[tokio::test]
+async fn a_program_that_stops_its_supervisor_and_the_spawner_can_be_killed() {
+    let shop = Shop::open().await;
+    let mut process = shop.ready(&format!("sleep 600 & sleep 0.1; {STOP_BOTH}; echo ready; sleep 600")).await;
+    assert_ne!(process.pid(), 0, "it had begun before");
+    process.kill();
+    assert_eq!(within(process.wait()).await, Exit::Lost);
+    assert_eq!(shop.living(), [0_i32; 0]);
+}
+
 #[tokio::test]
 async fn shutdown_ends_everything_and_refuses_more() {
     let shop = Shop::open().await;

@@ -94,6 +94,29 @@ async fn large_environments_arrive_and_larger_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn a_command_arrives_whole_on_either_side_of_the_longest_record() {
+    let shop = Shop::open().await;
+    let around = 32 * 1024 - 2048;
+    for size in [around, around + 1024, around + 2048, around + 4096] {
+        let mut command = shop.command(&["sh", "-c", "echo ${#DATA}"]);
+        command.env.push(("DATA".into(), "x".repeat(size).into()));
+        let process = shop.spawner.spawn(command).await.expect("starts");
+        assert_eq!(end(process).await, (Exit::Code(0), format!("{size}\n"), String::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing() {
+    let shop = Shop::open().await;
+    for given_up_after in (0..12).map(Duration::from_millis) {
+        let start = shop.spawner.spawn(shop.command(&["sh", "-c", "setsid sleep 600 & sleep 600"]));
+        let _ = tokio::time::timeout(given_up_after, start).await;
+        wait_for("all are gone", || shop.living().is_empty()).await;
+    }
+    assert_eq!(shop.exit(&["sh", "-c", "exit 4"]).await, Exit::Code(4));
+}
+
+#[tokio::test]
 async fn what_cannot_start_says_why() {
     let shop = Shop::open().await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -139,7 +162,10 @@ async fn programs_are_found_on_the_commands_own_path() {
     let mut command = shop.command(&["only-here"]);
     assert!(matches!(shop.spawner.spawn(command.clone()).await, Err(SpawnError::NotFound { .. })));
 
-    command.env[0].1 = format!("/no/such/folder:{}", folder.path().display()).into();
+    let circle = folder.path().join("circle");
+    std::os::unix::fs::symlink(&circle, &circle).expect("a link");
+    let (circle, there) = (circle.display(), folder.path().display());
+    command.env[0].1 = format!("/no/such/folder:{circle}:/dev/null:{there}").into();
     let process = shop.spawner.spawn(command.clone()).await.expect("found");
     assert_eq!(end(process).await.1, "found\n");
 
