@@ -19,8 +19,9 @@ const FLOOR: f64 = 0.5;
 
 /// Prints the report to standard output.
 pub(crate) fn report(length: Duration, rounds: u8) -> Result<(), Failure> {
-    // As many as the daemon runs by default, and more than there are cores.
-    let mut slots = vec![2 * std::thread::available_parallelism()?.get(), 8];
+    // As many as the daemon runs by default, and more than there are cores: a slot waits for a commit between two commands.
+    let mut slots = vec![2 * std::thread::available_parallelism()?.get(), 8, 16];
+    slots.sort_unstable();
     slots.dedup();
     println!("\ncommands: {PROGRAM} in turn, medians of {rounds} rounds of {} s", length.as_secs_f64());
     for slots in slots {
