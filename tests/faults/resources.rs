@@ -3,3 +3,4 @@
 mod descriptors;
 mod memory;
 mod processes;
+mod scratch;
