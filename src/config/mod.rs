@@ -20,7 +20,6 @@ use std::{
     num::NonZeroU32,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 pub use error::ConfigError;
@@ -30,16 +29,13 @@ pub use sources::Sources;
 pub use tokens::Token;
 
 use crate::{
-    domain::{RetentionOptions, duration, size::ByteSize},
+    domain::{RetentionOptions, bounds, size::ByteSize},
     engine::{self, CommandTask},
     http,
     store::sqlite::{self, Synchronous},
 };
 use section::Section;
 use sources::Merged;
-
-/// The longest `worker.stop_grace`.
-const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 
 /// A whole configuration, checked.
 #[derive(Clone, PartialEq)]
@@ -295,10 +291,10 @@ fn read_engine(
         }
         engine.node = Arc::from(node);
     }
-    if let Some(drain) = server.duration("drain", true, duration::LONGEST)? {
+    if let Some(drain) = server.duration("drain", true, bounds::LONGEST)? {
         engine.drain = drain;
     }
-    if let Some(grace) = server.duration("drain_grace", true, duration::LONGEST)? {
+    if let Some(grace) = server.duration("drain_grace", true, bounds::LONGEST)? {
         engine.drain_grace = grace;
     }
     if let Some(slots) = worker.small("local_slots", 1..=100_000)?.and_then(NonZeroU32::new) {
@@ -307,7 +303,7 @@ fn read_engine(
     if let Some(slots) = worker.small("command_slots", 1..=100_000)?.and_then(NonZeroU32::new) {
         engine.command_slots = slots;
     }
-    if let Some(grace) = worker.duration("stop_grace", true, LONGEST_GRACE)? {
+    if let Some(grace) = worker.duration("stop_grace", true, bounds::LONGEST_GRACE)? {
         engine.stop_grace = grace;
     }
     if let Some(pending) = limits.whole("pending", 1..=i64::MAX as u64)? {

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use toml::{Table, Value};
 
 use super::{ConfigError, sources::Merged};
-use crate::domain::{duration, size::ByteSize, suggest};
+use crate::domain::{bounds, duration, size::ByteSize, suggest};
 
 /// A table that is being read.
 pub(super) struct Section<'a> {
@@ -121,7 +121,7 @@ impl<'a> Section<'a> {
             Some(other) => return Err(self.error(key, format!("is {}: {shape}", kind(&other)))),
         };
         if found > longest {
-            let limit = if longest >= duration::LONGEST { "365 d" } else { "1 h" };
+            let limit = if longest >= bounds::LONGEST { "365 d" } else { "1 h" };
             return Err(self.error(key, format!("must be at most {limit}")));
         }
         if found.is_zero() && !zero {

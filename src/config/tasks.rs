@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::{ConfigError, keys, section, section::Section, sources::Merged};
 use crate::{
-    domain::{Definition, DefinitionId, Json, RetentionOptions, Source, Workload, duration, variables},
+    domain::{Definition, DefinitionId, Json, RetentionOptions, Source, Workload, bounds, variables},
     engine::{CommandTask, InputsBy},
 };
 
@@ -38,12 +38,12 @@ fn task(merged: &Merged, index: usize, item: Value, directory: &Path) -> Result<
     let mut definition = Definition::new(id, Workload::Remote, Source::Configured);
     definition.description = section.text("description")?;
     definition.command = Some(command(&mut section)?);
-    definition.timeout = section.duration("timeout", false, duration::LONGEST)?;
-    definition.queue_timeout = section.duration("queue_timeout", false, duration::LONGEST)?;
-    definition.max_attempts = section.small("max_attempts", 1..=1000)?.unwrap_or(definition.max_attempts);
-    definition.retry_delay =
-        section.duration("retry_delay", false, duration::LONGEST)?.unwrap_or(definition.retry_delay);
-    definition.concurrency = section.small("concurrency", 1..=1_000_000)?;
+    definition.timeout = section.duration("timeout", false, bounds::LONGEST)?;
+    definition.queue_timeout = section.duration("queue_timeout", false, bounds::LONGEST)?;
+    definition.max_attempts =
+        section.small("max_attempts", 1..=bounds::MOST_ATTEMPTS)?.unwrap_or(definition.max_attempts);
+    definition.retry_delay = section.duration("retry_delay", false, bounds::LONGEST)?.unwrap_or(definition.retry_delay);
+    definition.concurrency = section.small("concurrency", 1..=bounds::MOST_AT_ONCE)?;
     definition.retention = retention(&mut section)?;
     definition.input_schema = schema(&mut section, "input_schema")?;
     definition.output_schema = schema(&mut section, "output_schema")?;

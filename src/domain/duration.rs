@@ -1,11 +1,8 @@
 //! Durations as people write them: `90`, `1.5`, `"30s"`, `"250ms"`, `"2h"`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-/// The longest duration that any option takes: 365 days.
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A text that is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +49,12 @@ pub fn text(duration: Duration) -> String {
         nanos if nanos % 1_000_000 == 0 => format!("{}ms", duration.as_millis()),
         _ => format!("{}s", duration.as_micros() as f64 / 1e6),
     }
+}
+
+/// The moment that comes `after` past `from`; where that is too far for the clock, one that nobody lives to see.
+pub fn deadline(from: Instant, after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    from.checked_add(after.min(FAR)).unwrap_or(from)
 }
 
 /// Seconds as a [`Duration`], rounded to the microsecond. None when negative, not finite or absurdly large.
@@ -134,6 +137,15 @@ mod tests {
             assert_eq!(parse(said), Ok(duration));
         }
         assert_eq!(parse(&text(Duration::from_micros(1))), Ok(Duration::from_micros(1)));
+    }
+
+    #[test]
+    fn no_duration_is_too_long_for_a_deadline() {
+        let now = Instant::now();
+        assert_eq!(deadline(now, Duration::from_secs(5)), now + Duration::from_secs(5));
+        let far = deadline(now, Duration::MAX);
+        assert!(far > now + crate::domain::bounds::LONGEST);
+        assert!(deadline(far, Duration::MAX) > far);
     }
 
     #[test]

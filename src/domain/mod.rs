@@ -4,6 +4,7 @@
 //! module; it imports nothing of the crate.
 
 pub mod attempt_end;
+pub mod bounds;
 pub mod cursor;
 pub mod definition;
 pub mod duration;

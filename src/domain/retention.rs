@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::duration::{LONGEST, Seconds};
+use super::{bounds::duration_fault, duration::Seconds};
 
 /// How long done instances of a task are kept. What exceeds either goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Age {
                     }
                 };
                 let age = read.map(|Seconds(age)| age).ok();
-                let age = age.filter(|age| !age.is_zero() && *age <= LONGEST);
+                let age = age.filter(|age| duration_fault(*age).is_none());
                 age.map(|age| Age(Some(age))).ok_or_else(|| de::Error::custom(SHAPE))
             }
         }

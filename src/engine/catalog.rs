@@ -12,7 +12,7 @@ use super::{
     schema::Schema,
 };
 use crate::{
-    domain::{Definition, FieldError, Json, Source, suggest},
+    domain::{Definition, FieldError, Json, Source, bounds, suggest},
     task::erased::ErasedHandler,
 };
 
@@ -54,9 +54,12 @@ impl Task {
     /// A command, with its schemas compiled.
     ///
     /// # Errors
-    /// [`CatalogError::Schema`].
+    /// [`CatalogError::OutOfBounds`], [`CatalogError::Schema`].
     pub fn command(command: CommandTask) -> Result<Self, CatalogError> {
         let definition = command.definition;
+        if let Some((member, detail)) = bounds::definition_fault(&definition) {
+            return Err(CatalogError::OutOfBounds { task: definition.id.to_string(), member, detail });
+        }
         let schema = |which, text: &Option<Json>| match text {
             None => Ok(None),
             Some(text) => Schema::compile(text).map(Some).map_err(|detail| CatalogError::Schema {
@@ -121,7 +124,7 @@ impl Catalog {
     /// Puts handlers and commands into one namespace of ids and names, and compiles their schemas.
     ///
     /// # Errors
-    /// Two with one id or name, or a schema that is none.
+    /// Two with one id or name, a limit out of bounds, or a schema that is none.
     pub fn new(
         handlers: Vec<(Definition, Arc<dyn ErasedHandler>)>,
         commands: Vec<CommandTask>,
@@ -296,6 +299,16 @@ pub enum CatalogError {
         first: String,
         /// The id of the registered one.
         id: String,
+    },
+    /// A limit that is too much or too little.
+    #[error("{member} of task `{task}` {detail}")]
+    OutOfBounds {
+        /// The task.
+        task: String,
+        /// The member of its definition.
+        member: &'static str,
+        /// What is wrong.
+        detail: &'static str,
     },
     /// A schema that is none.
     #[error("the {which} of task `{task}` is not a valid JSON Schema: {detail}")]

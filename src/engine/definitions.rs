@@ -47,13 +47,13 @@ impl Engine {
     /// Registers a command; answers when it is committed and can be started.
     ///
     /// # Errors
-    /// [`EngineError::InvalidOptions`] for a schema that is none; [`EngineError::DefinitionTaken`] or
+    /// [`EngineError::InvalidOptions`] for a schema that is none or a limit out of bounds; [`EngineError::DefinitionTaken`] or
     /// [`EngineError::DefinitionDiffers`] where the id or name is in use; or the store cannot be written.
     pub async fn register(&self, definition: Definition) -> Result<Registered, EngineError> {
         let directory = self.inner.settings.directory.clone();
         let inputs = InputsBy::Environment;
         let task = Task::command(CommandTask { definition, env: BTreeMap::new(), inputs, directory });
-        let task = task.map_err(invalid_schema)?;
+        let task = task.map_err(invalid)?;
         let definition = Arc::clone(&task.definition);
         let turn = self.turn_to_change().await?;
         let catalog = self.inner.catalog.load();
@@ -72,7 +72,7 @@ impl Engine {
         if let Some(found) = catalog.named(definition.name.as_str()) {
             return Err(taken(definition.name.as_str(), &found.definition));
         }
-        let next = catalog.with(task).map_err(invalid_schema)?;
+        let next = catalog.with(task).map_err(invalid)?;
         let change = DefinitionChange::Register(Arc::clone(&definition));
         self.change(change, next, turn).await?;
         Ok(Registered { definition, is_new: true })
@@ -119,11 +119,12 @@ fn taken(name: &str, by: &Definition) -> EngineError {
     EngineError::DefinitionTaken { name: name.to_owned(), by: described(by) }
 }
 
-fn invalid_schema(error: CatalogError) -> EngineError {
+fn invalid(error: CatalogError) -> EngineError {
     let error = match error {
         CatalogError::Schema { which, detail, .. } => {
             FieldError::new(format!("/{which}"), format!("is not a valid JSON Schema: {detail}"))
         }
+        CatalogError::OutOfBounds { member, detail, .. } => FieldError::new(format!("/{member}"), detail),
         other => FieldError::new("", other.to_string()),
     };
     EngineError::InvalidOptions { errors: vec![error] }

@@ -54,7 +54,7 @@ pub use definitions::Registered;
 pub use error::{EngineError, TaskInstanceNotFoundError};
 pub use feed::{Change, FeedPosition, FeedWatch, Lost};
 pub use request::*;
-pub use settings::{Numerous, Settings};
+pub use settings::{InvalidSetting, Numerous, Settings};
 pub use state::{Facts, Figures, Health, Slots};
 pub use token::AttemptIdentity;
 pub use watch::{InstanceWatch, LogWatch};

@@ -11,7 +11,7 @@ use super::{
     request::{IdempotencyKey, StartOptions, StartRequest, When},
 };
 use crate::{
-    domain::{FieldError, Instance, Json, Labels, Limits, Micros, error::MOST_ERRORS},
+    domain::{FieldError, Instance, Json, Labels, Limits, Micros, bounds, error::MOST_ERRORS},
     store::{IdempotencyClaim, NewInstance, Start},
 };
 
@@ -143,6 +143,7 @@ fn apply(task: &Task, options: &StartOptions, instance: &mut NewInstance) -> Res
         );
         return Err(EngineError::InvalidOptions { errors: vec![FieldError::new("/workload", detail)] });
     }
+    check_bounds(options)?;
     let limits = &mut instance.limits;
     limits.timeout = options.timeout.or(limits.timeout);
     limits.queue_timeout = options.queue_timeout.or(limits.queue_timeout);
@@ -155,6 +156,24 @@ fn apply(task: &Task, options: &StartOptions, instance: &mut NewInstance) -> Res
         When::After(delay) => Some(Micros::now().after(delay)),
     };
     Ok(())
+}
+
+/// Options that come from code have passed no reader that bounds them.
+fn check_bounds(options: &StartOptions) -> Result<(), EngineError> {
+    let delay = match options.when {
+        When::After(delay) => Some(delay),
+        When::Now | When::At(_) => None,
+    };
+    let faults = [
+        ("/timeout", options.timeout.and_then(bounds::duration_fault)),
+        ("/queue_timeout", options.queue_timeout.and_then(bounds::duration_fault)),
+        ("/max_attempts", options.max_attempts.and_then(bounds::attempts_fault)),
+        ("/retry_delay", options.retry_delay.and_then(bounds::duration_fault)),
+        ("/delay", delay.and_then(bounds::duration_fault)),
+    ];
+    let errors: Vec<_> =
+        faults.into_iter().filter_map(|(option, fault)| Some(FieldError::new(option, fault?))).collect();
+    if errors.is_empty() { Ok(()) } else { Err(EngineError::InvalidOptions { errors }) }
 }
 
 fn check(task: &Task, inputs: &Json) -> Result<(), EngineError> {

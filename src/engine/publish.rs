@@ -23,7 +23,7 @@ use super::{
     units::{FinishUnit, ReportUnit, Units},
 };
 use crate::{
-    domain::{Instance, InstanceKey, Micros, Status, error::chain},
+    domain::{Instance, InstanceKey, Micros, Status, duration, error::chain},
     negative_control::NegativeControl,
     store::{
         Batch, Claimed, CommitError, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then,
@@ -343,7 +343,7 @@ impl Publisher {
         if matches!(outcome, StopOutcome::Stopping { .. } | StopOutcome::Unchanged)
             && let Some(attempt) = self.running.get(item.instance)
         {
-            attempt.signal_stop(Instant::now() + item.grace, !item.by_itself);
+            attempt.signal_stop(duration::deadline(Instant::now(), item.grace), !item.by_itself);
             self.runner.enforce(&attempt);
         }
         let answer = match outcome {

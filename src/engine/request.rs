@@ -17,7 +17,8 @@ pub struct StartRequest {
     pub options: StartOptions,
 }
 
-/// What a start says in place of its definition. None keeps the definition's value.
+/// What a start says in place of its definition. None keeps the definition's value. Durations are above 0 and at most 365
+/// days, attempts at most 1,000.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StartOptions {
     /// The longest an attempt may run.
@@ -80,7 +81,7 @@ pub struct StartedBatch {
 /// How to stop an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopOptions {
-    /// The time until the deadline; None takes `worker.stop_grace`.
+    /// The time until the deadline, at most an hour; None takes `worker.stop_grace`.
     pub grace: Option<Duration>,
     /// No grace at all.
     pub force: bool,

@@ -23,7 +23,7 @@ use super::{
     state::State,
 };
 use crate::{
-    domain::{AttemptEnd, ErrorKind, FieldError, Interruption, Json, Stream},
+    domain::{AttemptEnd, ErrorKind, FieldError, Interruption, Json, Stream, duration::deadline},
     process::Spawner,
     store::Then,
     task::{erased::HandlerEnd, outcome},
@@ -103,7 +103,7 @@ impl Cut {
         let stop = signals.stop.map(|stop| (Cut::Stop, stop.deadline));
         let timeout = match stop {
             Some(_) => None,
-            None => timeout.map(|timeout| (Cut::Timeout, began + timeout)),
+            None => timeout.map(|timeout| (Cut::Timeout, deadline(began, timeout))),
         };
         let shutdown = signals.shutdown.map(|shutdown| (Cut::Shutdown, shutdown.deadline));
         [stop, timeout, shutdown].into_iter().flatten().min_by_key(|(_, at)| *at)
@@ -347,6 +347,7 @@ mod tests {
         let timeout = Some(Duration::from_secs(5));
         assert_eq!(Cut::next(&signals, None, began), None);
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Timeout, at(5))));
+        assert!(Cut::next(&signals, Some(Duration::MAX), began).is_some_and(|(_, far)| far > at(5)));
         signals.shutdown = Some(ShutdownSignal { deadline: at(3), terminate: false });
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Shutdown, at(3))));
         signals.shutdown = None;

@@ -2,7 +2,11 @@
 
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::domain::{Retention, size::ByteSize};
+use crate::domain::{
+    Retention,
+    bounds::{LONGEST, LONGEST_GRACE, duration_fault},
+    size::ByteSize,
+};
 
 /// The engine's part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +46,35 @@ pub struct Numerous {
     pub organization: Option<Arc<str>>,
     /// The deployment of tasks without an app; None answers with what was asked for.
     pub deployment: Option<Arc<str>>,
+}
+
+/// A setting that is too much or too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} {detail}")]
+pub struct InvalidSetting {
+    /// Its name in the configuration.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub detail: &'static str,
+}
+
+impl Settings {
+    /// Refuses what a configuration file could not say: settings made in code have passed no reader.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`], the first.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let at_most = |duration: Duration, longest, detail| (duration > longest).then_some(detail);
+        let faults = [
+            ("worker.stop_grace", at_most(self.stop_grace, LONGEST_GRACE, "must be at most 1 hour")),
+            ("server.drain", at_most(self.drain, LONGEST, "must be at most 365 days")),
+            ("server.drain_grace", at_most(self.drain_grace, LONGEST, "must be at most 365 days")),
+            ("retention.age", self.retention.age.and_then(duration_fault)),
+            ("retention.count", (self.retention.count == Some(0)).then_some("must be at least 1")),
+        ];
+        let fault = faults.into_iter().find_map(|(setting, fault)| Some(InvalidSetting { setting, detail: fault? }));
+        fault.map_or(Ok(()), Err)
+    }
 }
 
 impl Numerous {

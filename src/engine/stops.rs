@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, EngineError, StopCounts, StopOptions, lanes::StopItem, unreadable};
 use crate::{
-    domain::{Instance, InstanceKey, InstanceQuery, Status},
+    domain::{FieldError, Instance, InstanceKey, InstanceQuery, Status, bounds},
     store::StopOutcome,
 };
 
@@ -20,14 +20,15 @@ impl Engine {
     /// Stops an instance; answers when the stop is committed.
     ///
     /// # Errors
-    /// As for [`Engine::instance`], or the store cannot be written.
+    /// As for [`Engine::instance`]; [`EngineError::InvalidOptions`] for a grace of more than an hour; or the store cannot
+    /// be written.
     pub async fn stop(&self, key: InstanceKey, options: StopOptions) -> Result<Arc<Instance>, EngineError> {
         let instance = self.instance(key).await?;
+        let grace = self.grace(options)?;
         if instance.is_done() {
             return Ok(instance);
         }
         let (reply, answer) = oneshot::channel();
-        let grace = self.grace(options);
         let item = StopItem { instance: instance.number, grace, by_itself: options.by_itself, only: None, reply };
         self.inner.lanes.push_stop(item);
         match answer.await.map_err(|_| EngineError::Unavailable(None))??.image {
@@ -37,19 +38,23 @@ impl Engine {
     }
 
     /// The time from the commit of a stop to its deadline.
-    fn grace(&self, options: StopOptions) -> Duration {
-        if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) }
+    fn grace(&self, options: StopOptions) -> Result<Duration, EngineError> {
+        if let Some(detail) = options.grace.and_then(bounds::grace_fault) {
+            return Err(EngineError::InvalidOptions { errors: vec![FieldError::new("/grace", detail)] });
+        }
+        Ok(if options.force { Duration::ZERO } else { options.grace.unwrap_or(self.inner.settings.stop_grace) })
     }
 
     /// Stops every instance that is pending or running and matches `query`, whose page is ignored. Instances that are
     /// started meanwhile are left alone. It goes on to its end even if the caller goes away.
     ///
     /// # Errors
-    /// Where the store fails; what was stopped before stays so.
+    /// [`EngineError::InvalidOptions`] for a grace of more than an hour; where the store fails, and what was stopped
+    /// before stays so.
     pub async fn stop_matching(&self, query: InstanceQuery, options: StopOptions) -> Result<StopCounts, EngineError> {
+        let (engine, grace) = (self.clone(), self.grace(options)?);
         let turn = Arc::clone(&self.inner.sweeps).acquire_owned().await;
         let turn = turn.map_err(|_| EngineError::Unavailable(None))?;
-        let (engine, grace) = (self.clone(), self.grace(options));
         let sweep = tokio::spawn(async move {
             let _turn = turn;
             engine.sweep(query, grace).await

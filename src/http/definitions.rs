@@ -16,7 +16,7 @@ use super::{
     problem::{Fault, Kind, Problem},
     render, reply,
 };
-use crate::domain::{Definition, DefinitionId, Json, Source, Workload};
+use crate::domain::{Definition, DefinitionId, Json, Source, Workload, bounds};
 
 /// The members of a definition that can be given.
 const MEMBERS: [&str; 12] = [
@@ -33,7 +33,7 @@ const MEMBERS: [&str; 12] = [
     "app_id",
     "app_version_id",
 ];
-const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=bounds::MOST_AT_ONCE as i64;
 const COMMAND: &str = "give [\"program\", \"argument\"] or \"program argument\"";
 /// What needs no encoding in a segment of a path (RFC 3986 §3.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::problem::Fault;
 use crate::domain::{
-    Labels, Micros,
-    duration::{self, LONGEST, Seconds},
+    Labels, Micros, bounds,
+    duration::{self, Seconds},
     error::{MOST_ERRORS, pointer_segment},
     json, suggest,
 };
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> {
         let raw = self.raw(name)?;
         let read = serde_json::from_str::<Seconds>(raw.get());
         match read {
-            Ok(Seconds(duration)) => match out_of_range(duration) {
+            Ok(Seconds(duration)) => match bounds::duration_fault(duration) {
                 None => return Some(duration),
                 Some(detail) => faults.push(self.fault(name, detail)),
             },
@@ -186,11 +186,6 @@ impl<'a> Fields<'a> {
             }
         }
     }
-}
-
-/// What is wrong with a duration that an option gives.
-pub fn out_of_range(duration: Duration) -> Option<&'static str> {
-    (duration.is_zero() || duration > LONGEST).then_some("must be more than 0 and at most 365 days")
 }
 
 fn string(raw: &RawValue) -> Option<Cow<'_, str>> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    fields::{Fields, out_of_range},
+    fields::Fields,
     problem::{Fault, Problem},
     query::{Parameter, Query, flag, many, one},
 };
 use crate::{
-    domain::{Labels, Workload},
+    domain::{Labels, Workload, bounds},
     engine::{StartOptions, When},
 };
 
@@ -32,7 +32,7 @@ pub const PARAMETERS: &[Parameter] = &[
 ];
 
 /// How many attempts an instance may have.
-pub const ATTEMPTS: std::ops::RangeInclusive<i64> = 1..=1000;
+pub const ATTEMPTS: std::ops::RangeInclusive<i64> = 1..=bounds::MOST_ATTEMPTS as i64;
 const PRIORITY: std::ops::RangeInclusive<i64> = i16::MIN as i64..=i16::MAX as i64;
 const BOTH: &str = "run_at and delay exclude each other: give one";
 const NO_WORKLOAD: &str = "must be local or remote";
@@ -70,7 +70,7 @@ pub fn from_fields(fields: &Fields<'_>, faults: &mut Vec<Fault>) -> StartOptions
 pub fn from_query(query: &Query<'_>, faults: &mut Vec<Fault>) -> Result<StartOptions, Problem> {
     let mut duration = |name| -> Result<_, Problem> {
         let duration = query.duration(name)?;
-        if let Some(detail) = duration.and_then(out_of_range) {
+        if let Some(detail) = duration.and_then(bounds::duration_fault) {
             faults.push(Fault::of(name, detail));
         }
         Ok(duration)

@@ -1,7 +1,5 @@
 //! `DELETE /v1/instances/{id}`: asks for a stop. The record stays.
 
-use std::time::Duration;
-
 use ::http::StatusCode;
 
 use super::{
@@ -14,11 +12,12 @@ use super::{
     query::{Parameter, flag, one},
     reply,
 };
-use crate::{domain::InstanceKey, engine::StopOptions};
+use crate::{
+    domain::{InstanceKey, bounds},
+    engine::StopOptions,
+};
 
 const PARAMETERS: &[Parameter] = &[one("grace"), flag("force"), flag("wait")];
-/// The longest grace.
-pub const LONGEST_GRACE: Duration = Duration::from_secs(3600);
 
 /// Stops the instance; 202 while it still runs, 200 when it is done.
 pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
@@ -28,8 +27,8 @@ pub async fn stop(call: &mut Call) -> Result<Response, Problem> {
     let force = query.flag("force")?;
     let wait = Wait::of(&query, call.headers())?;
     call.accept_for(key, &[Media::Json]).await?;
-    if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
-        let problem = Problem::invalid(vec![Fault::of("grace", "must be at most 1 hour")]);
+    if let Some(detail) = grace.and_then(bounds::grace_fault) {
+        let problem = Problem::invalid(vec![Fault::of("grace", detail)]);
         return Err(call.unless_missing(key, problem).await);
     }
     call.check_pinned(key, preconditions::pinned(call.headers())?).await?;

@@ -14,10 +14,9 @@ use super::{
     filter,
     problem::{Fault, Problem},
     render, reply,
-    stop::LONGEST_GRACE,
 };
 use crate::{
-    domain::{InstanceQuery, LabelFilter, Micros, Status, duration::Seconds},
+    domain::{InstanceQuery, LabelFilter, Micros, Status, bounds::grace_fault, duration::Seconds},
     engine::StopOptions,
 };
 
@@ -93,11 +92,13 @@ fn labels(fields: &Fields<'_>, faults: &mut Vec<Fault>) -> Vec<LabelFilter> {
 fn grace(fields: &Fields<'_>, faults: &mut Vec<Fault>) -> Option<Duration> {
     let raw = fields.raw("grace")?;
     match serde_json::from_str(raw.get()) {
-        Ok(Seconds(grace)) if grace <= LONGEST_GRACE => Some(grace),
-        Ok(_) => {
-            faults.push(fields.fault("grace", "must be at most 1 hour"));
-            None
-        }
+        Ok(Seconds(grace)) => match grace_fault(grace) {
+            None => Some(grace),
+            Some(detail) => {
+                faults.push(fields.fault("grace", detail));
+                None
+            }
+        },
         Err(_) => fields.duration("grace", faults),
     }
 }

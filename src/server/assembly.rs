@@ -58,6 +58,7 @@ pub(super) struct Assembled {
 /// # Errors
 /// [`StartError`]; everything that was opened is closed again.
 pub(super) async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
+    parts.engine.check()?;
     let program = match process::own_program() {
         Ok(program) => program,
         Err(error) if parts.catalog.has_commands() || parts.engine.remote_definitions => return Err(error.into()),

@@ -204,7 +204,7 @@ impl Server {
         self
     }
 
-    /// How long a task that is to stop has until it is dropped or killed (10 s).
+    /// How long a task that is to stop has until it is dropped or killed (10 s; at most an hour).
     #[must_use]
     pub fn stop_grace(mut self, grace: Duration) -> Server {
         self.engine.stop_grace = grace;

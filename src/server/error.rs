@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::InvalidMount;
 use crate::{
     domain::{Json, error::InstanceError},
-    engine::{CatalogError, EngineError, OpenEngineError},
+    engine::{CatalogError, EngineError, InvalidSetting, OpenEngineError},
     process::NoOwnProgram,
     store::OpenError,
     task::RegistryError,
@@ -22,6 +22,9 @@ pub enum StartError {
     /// The tasks cannot stand together.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// A setting is too much or too little.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// There are commands, and this program is not ready to be started again as their spawner.
     #[error(transparent)]
     NotInitialised(#[from] NoOwnProgram),

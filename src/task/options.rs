@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::{
-    Definition, RetentionOptions, duration,
+    Definition, RetentionOptions,
+    bounds::{attempts_fault, duration_fault},
     retention::{Age, Count},
 };
-
-/// The most attempts that an instance can have.
-pub(super) const MOST_ATTEMPTS: u32 = 1000;
 
 /// The name, description and limits of a handler.
 ///
@@ -96,7 +94,7 @@ impl TaskOptions {
     /// Unless it is from 1 to 1,000.
     #[must_use]
     pub const fn max_attempts(mut self, max_attempts: u32) -> Self {
-        assert!(max_attempts >= 1 && max_attempts <= MOST_ATTEMPTS, "max_attempts must be from 1 to 1,000");
+        assert!(attempts_fault(max_attempts).is_none(), "max_attempts must be from 1 to 1,000");
         self.max_attempts = max_attempts;
         self
     }
@@ -153,5 +151,5 @@ impl Default for TaskOptions {
 }
 
 const fn in_range(duration: Duration) -> bool {
-    !duration.is_zero() && duration.as_nanos() <= duration::LONGEST.as_nanos()
+    duration_fault(duration).is_none()
 }

@@ -5,10 +5,11 @@ use std::cell::Cell;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Visitor, forward_to_deserialize_any};
 use toml::{Table, Value};
 
-use super::options::{MOST_ATTEMPTS, TaskOptions};
+use super::options::TaskOptions;
 use crate::domain::{
     RetentionOptions,
-    duration::{LONGEST, Seconds},
+    bounds::{attempts_fault, duration_fault},
+    duration::Seconds,
     suggest,
 };
 
@@ -27,7 +28,7 @@ pub(super) fn take_limits(table: &mut Table, options: &mut TaskOptions) -> Resul
         match key {
             "max_attempts" => {
                 options.max_attempts = whole(&value)
-                    .filter(|n| (1..=MOST_ATTEMPTS).contains(n))
+                    .filter(|n| attempts_fault(*n).is_none())
                     .ok_or_else(|| fault("must be a whole number from 1 to 1,000"))?;
             }
             "concurrency" => {
@@ -42,7 +43,7 @@ pub(super) fn take_limits(table: &mut Table, options: &mut TaskOptions) -> Resul
             }
             _ => {
                 let Seconds(duration) = Seconds::deserialize(value).map_err(|error| fault(error.message()))?;
-                if duration.is_zero() || duration > LONGEST {
+                if duration_fault(duration).is_some() {
                     return Err(fault("must be above 0 and at most 365 days"));
                 }
                 match key {

@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use taskwright::{
     CompletionError, Server, ServerHandle, TaskController, TaskError, TaskInstanceNotFoundError,
-    domain::{Json, Status, Workload, error::ErrorKind},
-    engine::{CommandTask, EngineError, InvalidCommand, StartOptions},
+    domain::{Definition, Json, Source, Status, Workload, error::ErrorKind},
+    engine::{CatalogError, CommandTask, EngineError, InvalidCommand, StartOptions, StopOptions, When},
     http::{Scope, TokenSettings},
     server::StartError,
 };
@@ -216,6 +216,58 @@ async fn it_listens_where_it_is_told_and_asks_for_its_tokens() {
     assert_eq!(tasks.list_task_instances("square").await.unwrap().len(), 1);
     tasks.shutdown().await.unwrap();
     assert!(start("tw_secret").await.is_err(), "nobody listens any more");
+}
+
+/// What is wrong, as pointers.
+fn options_at_fault(error: EngineError) -> Vec<String> {
+    let EngineError::InvalidOptions { errors } = error else { panic!("{error:?}") };
+    errors.into_iter().map(|error| error.pointer).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_client_could_ask_for_is_refused_in_process_too() {
+    let tasks = server().start().await.unwrap();
+    let options = StartOptions {
+        timeout: Some(Duration::MAX),
+        queue_timeout: Some(Duration::ZERO),
+        max_attempts: Some(0),
+        retry_delay: Some(Duration::MAX),
+        when: When::After(Duration::MAX),
+        ..StartOptions::default()
+    };
+    let refused = tasks.run_task("half then wait", ()).options(options).await.unwrap_err();
+    assert_eq!(options_at_fault(refused), ["/timeout", "/queue_timeout", "/max_attempts", "/retry_delay", "/delay"]);
+    let mut definition = Definition::new("true".parse().unwrap(), Workload::Remote, Source::Registered);
+    definition.command = Some(vec!["true".to_owned()]);
+    definition.queue_timeout = Some(Duration::MAX);
+    assert_eq!(options_at_fault(tasks.engine().register(definition).await.unwrap_err()), ["/queue_timeout"]);
+    let year = Some(Duration::from_secs(365 * 86_400));
+    let options = StartOptions {
+        timeout: year,
+        queue_timeout: year,
+        max_attempts: Some(1000),
+        retry_delay: year,
+        ..StartOptions::default()
+    };
+    let waits = tasks.run_task("half then wait", ()).options(options).await.unwrap();
+    let too_long = |force| StopOptions { grace: Some(Duration::MAX), force, by_itself: false };
+    for force in [false, true] {
+        assert_eq!(options_at_fault(waits.stop_with(too_long(force)).await.unwrap_err()), ["/grace"]);
+    }
+    waits.stop_with(StopOptions { grace: Some(Duration::from_secs(3600)), ..too_long(false) }).await.unwrap();
+    assert!(matches!(waits.wait_for_completion().await, Err(CompletionError::Cancelled { .. })));
+    let done = tasks.run_task("square", Number { number: 2 }).block().await.unwrap();
+    assert_eq!(done.get_status().await.unwrap(), Status::Completed);
+    tasks.shutdown().await.unwrap();
+
+    let grace = server().stop_grace(Duration::MAX).start().await.unwrap_err();
+    assert_eq!(grace.to_string(), "worker.stop_grace must be at most 1 hour");
+    let drain = server().drain(Duration::MAX, Duration::ZERO).start().await.unwrap_err();
+    assert_eq!(drain.to_string(), "server.drain must be at most 365 days");
+    let mut command = CommandTask::new("true", ["true"]).unwrap();
+    command.definition.timeout = Some(Duration::MAX);
+    let command = server().command(command).start().await.unwrap_err();
+    assert!(matches!(command, StartError::Catalog(CatalogError::OutOfBounds { member: "timeout", .. })), "{command}");
 }
 
 /// An application on a free port, in this process.

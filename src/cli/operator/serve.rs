@@ -81,6 +81,7 @@ fn refused(error: StartError) -> Failure {
         | StartError::Engine(OpenEngineError::Definitions(_))
         | StartError::Registry(_)
         | StartError::Catalog(_)
+        | StartError::Setting(_)
         | StartError::Exposed { .. }
         | StartError::Mount(_) => CONFIGURATION,
         StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
