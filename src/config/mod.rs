@@ -180,14 +180,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Exposed`], [`ConfigError::NobodyMayDefine`].
     pub fn check_exposure(&self) -> Result<(), ConfigError> {
-        if self.tokens.is_empty() && !self.listen.ip().to_canonical().is_loopback() {
-            return Err(ConfigError::Exposed { listen: self.listen });
+        let is_local = self.listen.ip().to_canonical().is_loopback();
+        match self.http(self.listen).exposure(is_local, self.engine.remote_definitions) {
+            None => Ok(()),
+            Some(http::Exposure::Everything) => Err(ConfigError::Exposed { listen: self.listen }),
+            Some(http::Exposure::Definitions) => Err(ConfigError::NobodyMayDefine),
         }
-        let is_admin = |token: &Token| token.scopes.contains(&http::Scope::Admin);
-        if self.engine.remote_definitions && !self.tokens.iter().any(is_admin) {
-            return Err(ConfigError::NobodyMayDefine);
-        }
-        Ok(())
     }
 
     /// The part of the HTTP layer, which listens at `bound`.
@@ -200,7 +198,6 @@ impl Config {
             batch_body: self.batch_body,
             streams: self.streams as usize,
             tokens: self.tokens.iter().map(Into::into).collect(),
-            remote_definitions: self.engine.remote_definitions,
             bound,
             shown: Vec::new(),
         }

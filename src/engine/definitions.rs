@@ -44,6 +44,11 @@ impl Engine {
         self.inner.catalog.load().named(name).map_or_else(|| name.to_owned(), |task| task.definition.id.to_string())
     }
 
+    /// Whether the operator lets clients register and remove commands (`definitions.remote`).
+    pub fn takes_definitions(&self) -> bool {
+        self.inner.settings.remote_definitions
+    }
+
     /// Registers a command; answers when it is committed and can be started.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ pub async fn remove(call: &mut Call) -> Result<Response, Problem> {
 }
 
 fn allowed(call: &Call) -> Result<(), Problem> {
-    if call.app.settings().remote_definitions {
+    if call.engine().takes_definitions() {
         return Ok(());
     }
     let detail = "definitions cannot be changed over HTTP here: the operator may allow it with definitions.remote = true, \

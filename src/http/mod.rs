@@ -64,7 +64,7 @@ mod values;
 pub use app::App;
 pub use router::{mounted, router, routes};
 pub use serve::serve;
-pub use settings::{Scope, Settings, Shown, TokenSettings};
+pub use settings::{Exposure, Scope, Settings, Shown, TokenSettings};
 
 /// What every handler answers.
 type Response = ::http::Response<axum::body::Body>;

@@ -24,8 +24,6 @@ pub struct Settings {
     pub streams: usize,
     /// Who may call; empty means everybody on this machine (`[[tokens]]`).
     pub tokens: Vec<TokenSettings>,
-    /// Whether commands may be registered (`definitions.remote`).
-    pub remote_definitions: bool,
     /// The address that is listened on.
     pub bound: SocketAddr,
     /// The whole configuration as it may be shown: secrets are hidden in it. Empty where there is none.
@@ -54,10 +52,30 @@ impl Settings {
             batch_body: ByteSize::mib(16),
             streams: 1024,
             tokens: Vec::new(),
-            remote_definitions: false,
             bound,
             shown: Vec::new(),
         }
+    }
+}
+
+/// What would be open to those who should be kept out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Everything, to other machines: there are no tokens.
+    Everything,
+    /// The definition of commands: no token is for administrators.
+    Definitions,
+}
+
+impl Settings {
+    /// What these settings leave open where only this machine reaches us (`is_local`) or others do too, and commands may
+    /// be registered (`definitions`) or not.
+    pub fn exposure(&self, is_local: bool, definitions: bool) -> Option<Exposure> {
+        if self.tokens.is_empty() && !is_local {
+            return Some(Exposure::Everything);
+        }
+        let has_admin = self.tokens.iter().any(|token| token.scopes.contains(&Scope::Admin));
+        (definitions && !has_admin).then_some(Exposure::Definitions)
     }
 }
 

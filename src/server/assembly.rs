@@ -8,11 +8,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::error::StartError;
+use super::{error::StartError, mount::Mount};
 use crate::{
     config::reachable,
     engine::{self, Catalog, Engine},
-    http::{self, App},
+    http::{self, App, Exposure},
     process,
     store::{Store, sqlite, sqlite::SqliteStore},
 };
@@ -27,9 +27,10 @@ const HTTP_PATIENCE: Duration = Duration::from_secs(3);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is put together.
-pub(super) struct Parts {
+pub(super) struct Parts<'a> {
     pub store: sqlite::Settings,
     pub engine: engine::Settings,
+    pub http: &'a http::Settings,
     pub catalog: Catalog,
     pub reach: Reach,
 }
@@ -39,9 +40,27 @@ pub(super) enum Reach {
     /// Through a socket of our own.
     Listen(SocketAddr),
     /// Through somebody else's server, at this URL.
-    Mounted(String),
+    Mounted(Mount),
     /// Not at all.
     Nowhere,
+}
+
+impl Reach {
+    fn is_local(&self) -> bool {
+        match self {
+            Reach::Listen(address) => address.ip().to_canonical().is_loopback(),
+            Reach::Mounted(mount) => mount.is_local(),
+            Reach::Nowhere => true,
+        }
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Reach::Listen(address) => address.to_string(),
+            Reach::Mounted(mount) => mount.authority(),
+            Reach::Nowhere => String::new(),
+        }
+    }
 }
 
 /// An engine that runs, and the socket that it will be served on.
@@ -57,8 +76,14 @@ pub(super) struct Assembled {
 ///
 /// # Errors
 /// [`StartError`]; everything that was opened is closed again.
-pub(super) async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
+pub(super) async fn assemble(parts: Parts<'_>) -> Result<Assembled, StartError> {
     parts.engine.check()?;
+    // However it is reached: the router can be mounted anywhere, too.
+    match parts.http.exposure(parts.reach.is_local(), parts.engine.remote_definitions) {
+        None => {}
+        Some(Exposure::Everything) => return Err(StartError::Exposed { address: parts.reach.address() }),
+        Some(Exposure::Definitions) => return Err(StartError::NobodyMayDefine),
+    }
     let program = match process::own_program() {
         Ok(program) => program,
         Err(error) if parts.catalog.has_commands() || parts.engine.remote_definitions => return Err(error.into()),
@@ -75,7 +100,7 @@ pub(super) async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     }
 }
 
-async fn assemble_on(parts: Parts, program: PathBuf, store: Arc<dyn Store>) -> Result<Assembled, StartError> {
+async fn assemble_on(parts: Parts<'_>, program: PathBuf, store: Arc<dyn Store>) -> Result<Assembled, StartError> {
     let identity = store.identity();
     let location = identity.location.clone();
     if !matches!(identity.synchronous.as_str(), "full" | "extra") {
@@ -95,7 +120,7 @@ async fn assemble_on(parts: Parts, program: PathBuf, store: Arc<dyn Store>) -> R
     };
     let url = match (&bound, parts.reach) {
         (Some((_, bound)), _) => format!("http://{}", reachable(*bound)),
-        (None, Reach::Mounted(url)) => url,
+        (None, Reach::Mounted(mount)) => mount.url,
         (None, _) => String::new(),
     };
     let engine =

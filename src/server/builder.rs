@@ -220,7 +220,8 @@ impl Server {
         self
     }
 
-    /// Changes any setting of the engine.
+    /// Changes any setting of the engine. With `remote_definitions` a [`token`](Server::token) with the scope `admin` is
+    /// needed.
     #[must_use]
     pub fn engine_settings(mut self, change: impl FnOnce(&mut engine::Settings)) -> Server {
         change(&mut self.engine);
@@ -235,19 +236,12 @@ impl Server {
     pub async fn start(self) -> Result<ServerHandle, StartError> {
         let Server { store, registry, commands, engine, mut http, reach } = self;
         let catalog = Catalog::new(registry.into_handlers()?, commands)?;
-        let has_tokens = !http.tokens.is_empty();
         let reach = match reach {
-            Wanted::Listen(address) if !has_tokens && !address.ip().to_canonical().is_loopback() => {
-                return Err(StartError::Exposed { address: address.to_string() });
-            }
             Wanted::Listen(address) => Reach::Listen(address),
             Wanted::Mounted(url) => {
                 let mount = Mount::parse(&url)?;
-                if !has_tokens && !mount.is_local() {
-                    return Err(StartError::Exposed { address: mount.authority() });
-                }
                 mount.apply(&mut http);
-                Reach::Mounted(mount.url)
+                Reach::Mounted(mount)
             }
             Wanted::Nowhere => Reach::Nowhere,
         };
@@ -259,10 +253,10 @@ impl Server {
             }
         };
         let url = match &reach {
-            Reach::Mounted(url) => Some(url.clone()),
+            Reach::Mounted(mount) => Some(mount.url.clone()),
             Reach::Listen(_) | Reach::Nowhere => None,
         };
-        let assembled = assemble(Parts { store, engine, catalog, reach }).await?;
+        let assembled = assemble(Parts { store, engine, http: &http, catalog, reach }).await?;
         if let Some((_, address)) = &assembled.listening {
             http.bound = *address;
         }

@@ -47,6 +47,7 @@ impl Daemon {
         let assembled = assemble(Parts {
             store: config.store.clone(),
             engine: config.engine.clone(),
+            http: &config.http(config.listen),
             catalog,
             reach: Reach::Listen(config.listen),
         })

@@ -36,6 +36,11 @@ pub enum StartError {
         /// The address, or the host of the URL that the router is mounted at.
         address: String,
     },
+    /// Everybody could define commands here, or nobody.
+    #[error(
+        "definitions.remote is true, and no token has the scope admin: give Server::token one that has, or leave definitions.remote out"
+    )]
+    NobodyMayDefine,
     /// The URL that the router is mounted at makes no sense.
     #[error(transparent)]
     Mount(#[from] InvalidMount),

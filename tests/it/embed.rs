@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use taskwright::{
     CompletionError, Server, ServerHandle, TaskController, TaskError, TaskInstanceNotFoundError,
+    config::{Config, Sources},
     domain::{Definition, Json, Source, Status, Workload, error::ErrorKind},
     engine::{CatalogError, CommandTask, EngineError, InvalidCommand, StartOptions, StopOptions, When},
     http::{Scope, TokenSettings},
@@ -268,6 +269,27 @@ async fn what_no_client_could_ask_for_is_refused_in_process_too() {
     command.definition.timeout = Some(Duration::MAX);
     let command = server().command(command).start().await.unwrap_err();
     assert!(matches!(command, StartError::Catalog(CatalogError::OutOfBounds { member: "timeout", .. })), "{command}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_defines_commands_without_an_administrators_token() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("tasks.toml");
+    let database = format!("sqlite://{}", folder.path().join("tasks.db").display());
+    let text = format!("definitions.remote = true\nserver.listen = \"127.0.0.1:0\"\ndatabase.url = \"{database}\"");
+    fs::write(&file, text).unwrap();
+    let configured = || Server::configured(Config::load(&Sources::of_process(Some(file.clone()))).unwrap());
+    let allowed = || server().engine_settings(|engine| engine.remote_definitions = true);
+    let runs = || TokenSettings::new("ci", "tw_secret", &[Scope::Run]);
+    for server in [configured(), configured().token(runs()), allowed(), allowed().token(runs())] {
+        let refused = server.start().await.unwrap_err();
+        assert!(matches!(refused, StartError::NobodyMayDefine), "{refused:?}");
+    }
+    assert!(!folder.path().join("tasks.db").exists(), "a refused start leaves no store");
+    // Only what commands need is missing here.
+    let admin = TokenSettings::new("ops", "tw_other", &[Scope::Admin]);
+    let late = allowed().token(admin).start().await.unwrap_err();
+    assert!(matches!(late, StartError::NotInitialised(_)), "{late:?}");
 }
 
 /// An application on a free port, in this process.

@@ -83,6 +83,7 @@ fn refused(error: StartError) -> Failure {
         | StartError::Catalog(_)
         | StartError::Setting(_)
         | StartError::Exposed { .. }
+        | StartError::NobodyMayDefine
         | StartError::Mount(_) => CONFIGURATION,
         StartError::Store(_) | StartError::Listen { .. } => UNAVAILABLE,
         StartError::NotInitialised(_)
