@@ -106,7 +106,6 @@ struct Inner {
     changes: Arc<tokio::sync::Semaphore>,
     /// Who may stop many at a time.
     sweeps: Arc<tokio::sync::Semaphore>,
-    ledger: Mutex<Option<tokio::task::JoinHandle<()>>>,
     handlers: Mutex<Option<tokio::runtime::Runtime>>,
 }
 
@@ -213,8 +212,15 @@ impl Engine {
         // A commit under way may still claim: what it begins is to be seen.
         let round = inner.state.next_round();
         inner.lanes.wake();
-        round.await;
-        drain::drain(&inner.running, &inner.runner, inner.settings.drain, inner.settings.drain_grace).await;
+        let drained = async {
+            round.await;
+            drain::drain(&inner.running, &inner.runner, inner.settings.drain, inner.settings.drain_grace).await;
+        };
+        tokio::select! {
+            () = drained => {}
+            // By an earlier call, or because the store failed: no end would be written any more.
+            () = inner.state.ended() => {}
+        }
     }
 
     /// Takes no new work and kills every command at once; what was not committed is settled by the next daemon.
@@ -230,11 +236,8 @@ impl Engine {
         let inner = &self.inner;
         inner.state.close();
         inner.lanes.wake();
-        let ledger = inner.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ledger) = ledger {
-            // It ends by itself once nothing waits; a panic in it was reported by `failed`.
-            let _ = ledger.await;
-        }
+        // It ends by itself once nothing waits.
+        inner.state.ended().await;
         if let Some(spawner) = &inner.spawner {
             spawner.shutdown().await;
         }

@@ -144,7 +144,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
         failing: None,
         expects_ends: false,
     };
-    let ledger = spawn_ledger(ledger, &state, &lanes, &running);
+    spawn_ledger(ledger, &state, &lanes, &running);
     Ok(Engine {
         inner: Arc::new(Inner {
             settings,
@@ -162,7 +162,6 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             key: identity.key,
             changes: Arc::new(Semaphore::new(1)),
             sweeps: Arc::new(Semaphore::new(stops::SWEEPS)),
-            ledger: Mutex::new(Some(ledger)),
             handlers: Mutex::new(Some(handlers)),
         }),
     })
@@ -170,12 +169,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
 
 /// Runs the ledger beside the requests, whose runtime never blocks: a start then takes two switches between threads
 /// less than with a thread of the ledger's own.
-fn spawn_ledger(
-    ledger: Ledger,
-    state: &Arc<State>,
-    lanes: &Arc<Lanes>,
-    running: &Arc<Running>,
-) -> tokio::task::JoinHandle<()> {
+fn spawn_ledger(ledger: Ledger, state: &Arc<State>, lanes: &Arc<Lanes>, running: &Arc<Running>) {
     let mut end =
         LedgerGuard { state: Arc::clone(state), lanes: Arc::clone(lanes), running: Arc::clone(running), failure: None };
     tokio::spawn(async move {
@@ -186,7 +180,7 @@ fn spawn_ledger(
             Ok(LedgerEnd::Fatal(error)) => Some(chain(&error)),
             Err(_) => Some("the ledger panicked".to_owned()),
         };
-    })
+    });
 }
 
 /// The end of the ledger, also where its runtime ends before it.
@@ -208,5 +202,6 @@ impl Drop for LedgerGuard {
         for attempt in self.running.all() {
             attempt.refuse_waiters();
         }
+        self.state.end();
     }
 }

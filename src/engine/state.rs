@@ -92,6 +92,7 @@ pub struct State {
     pub counters: Counters,
     fatal: watch::Sender<Option<String>>,
     rounds: watch::Sender<u64>,
+    ended: watch::Sender<bool>,
 }
 
 /// The counters behind [`Figures`].
@@ -136,16 +137,23 @@ impl State {
         self.rounds.send_modify(|rounds| *rounds += 1);
     }
 
-    /// Resolves once the ledger has begun a round after this call, or has ended.
+    /// Resolves once the ledger has begun a round after this call. One that has ended begins none.
     pub fn next_round(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut rounds = self.rounds.subscribe();
-        let mut fatal = self.fatal.subscribe();
         async move {
-            tokio::select! {
-                _ = rounds.changed() => {}
-                _ = fatal.wait_for(Option::is_some) => {}
-            }
+            let _ = rounds.changed().await;
         }
+    }
+
+    /// Notes that the ledger has ended, in order or not.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Resolves once the ledger has ended: nothing is written or shown any more.
+    pub async fn ended(&self) {
+        // The sender lives in self, which this future borrows.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Whether the last commit worked.
@@ -197,5 +205,23 @@ impl State {
             stuck_blocking: read(&counters.stuck_blocking),
             ..Figures::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn an_end_is_seen_by_whoever_comes_later() {
+        let state = State::default();
+        let waits = state.ended();
+        let mut waits = std::pin::pin!(waits);
+        assert_eq!(waits.as_mut().now_or_never(), None);
+        state.end();
+        assert_eq!(waits.now_or_never(), Some(()));
+        assert_eq!(state.ended().now_or_never(), Some(()));
     }
 }

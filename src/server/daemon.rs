@@ -101,12 +101,14 @@ impl Daemon {
             ended = &mut serving.task => return fail(&engine, format!("HTTP ended: {ended:?}")).await,
         }
         let ending = tokio::select! {
+            // First: after it nothing is drained, and all the rest ends soon.
+            biased;
+            why = engine.failed() => Ending::Failed(why),
             ended = take_down(&engine, None, Some(&mut serving)) => match ended {
                 Ok(()) => Ending::Drained,
                 Err(why) => Ending::Failed(why),
             },
             signal = signals.next() => Ending::Killed(signal),
-            why = engine.failed() => Ending::Failed(why),
         };
         match ending {
             Ending::Drained => {

@@ -201,11 +201,13 @@ impl ServerHandle {
             return Ok(());
         }
         let ended = tokio::select! {
-            ended = take_down(&self.0.engine, Some(&self.0.app), life.serving.as_mut()) => ended,
+            // First: after it nothing is drained, and all the rest ends soon.
+            biased;
             why = self.0.engine.failed() => {
                 self.0.engine.abort().await;
                 Err(why)
             }
+            ended = take_down(&self.0.engine, Some(&self.0.app), life.serving.as_mut()) => ended,
         };
         life.is_over = true;
         life.serving = None;

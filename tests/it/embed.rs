@@ -4,7 +4,7 @@
 #[path = "../../examples/embed_in_axum.rs"]
 mod embed_in_axum;
 
-use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
+use std::{fs, future::poll_fn, net::SocketAddr, process::Stdio, task::Poll, time::Duration};
 
 use embed_in_axum::{MakeReport, app};
 use reqwest::Client;
@@ -19,7 +19,7 @@ use taskwright::{
     server::StartError,
 };
 use tempfile::tempdir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use super::support::{
     server::{example, run},
@@ -290,6 +290,31 @@ async fn nobody_defines_commands_without_an_administrators_token() {
     let admin = TokenSettings::new("ops", "tw_other", &[Scope::Admin]);
     let late = allowed().token(admin).start().await.unwrap_err();
     assert!(matches!(late, StartError::NotInitialised(_)), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_that_was_dropped_anywhere_can_be_called_again() {
+    for polls in 0.. {
+        let tasks = server().listen("127.0.0.1:0".parse().unwrap()).start().await.unwrap();
+        tasks.run_task("square", Number { number: 2 }).await.unwrap();
+        let mut first = Box::pin(tasks.shutdown());
+        let mut left = polls;
+        let ended = poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(false);
+            }
+            left -= 1;
+            first.as_mut().poll(context).map(|_| true)
+        })
+        .await;
+        drop(first);
+        let again = timeout(Duration::from_secs(5), tasks.shutdown()).await;
+        assert_eq!(again.unwrap_or_else(|_| panic!("it hangs after {polls} polls")), Ok(()));
+        if ended {
+            assert!(polls > 2, "it was dropped on its way");
+            return;
+        }
+    }
 }
 
 /// An application on a free port, in this process.
