@@ -21,16 +21,26 @@ impl Engine {
             return Ok(image);
         }
         let read = self.inner.store.get(&[key]).await.map_err(unreadable)?;
-        Ok(self.as_shown(read.into_iter().next().ok_or_else(|| unknown(key))?).await)
+        self.as_shown(read.into_iter().next().ok_or_else(|| unknown(key))?).await
     }
 
     /// What was read from the store, or something newer.
-    async fn as_shown(&self, read: Instance) -> Arc<Instance> {
-        // The store may be ahead of what is shown: wait, so that nobody sees this and then something older.
-        self.inner.images.published(read.batch).await;
-        match self.inner.images.by_number(read.number) {
+    async fn as_shown(&self, read: Instance) -> Result<Arc<Instance>, EngineError> {
+        self.shown(read.batch).await?;
+        Ok(match self.inner.images.by_number(read.number) {
             Some(shown) if shown.version > read.version => shown,
             _ => Arc::new(read),
+        })
+    }
+
+    /// Waits until the commit `batch`, which was read from the store, is shown: the store may be ahead, and nobody is to
+    /// see this and then something older.
+    async fn shown(&self, batch: u64) -> Result<(), EngineError> {
+        tokio::select! {
+            biased;
+            () = self.inner.images.published(batch) => Ok(()),
+            // It will not be: its sync has failed.
+            () = self.inner.state.ended() => Err(EngineError::Unavailable(None)),
         }
     }
 
@@ -49,7 +59,7 @@ impl Engine {
             let missing: Vec<_> = missing.map(|number| InstanceKey::Number(*number)).collect();
             if !missing.is_empty() {
                 for read in self.inner.store.get(&missing).await.map_err(unreadable)? {
-                    found.push(self.as_shown(read).await);
+                    found.push(self.as_shown(read).await?);
                 }
             }
             found.sort_unstable_by_key(|image| std::cmp::Reverse(image.number));
@@ -128,7 +138,7 @@ impl Engine {
             // Subscribed; now the store says what it was subscribed at.
             let read = self.inner.store.get(&[InstanceKey::Number(number)]).await.map_err(unreadable)?;
             image = Arc::new(read.into_iter().next().ok_or_else(|| unknown(key))?);
-            images.published(image.batch).await;
+            self.shown(image.batch).await?;
             images.install(&image);
         }
     }
@@ -145,7 +155,7 @@ impl Engine {
     pub async fn list(&self, query: &InstanceQuery) -> Result<Page<Summary>, EngineError> {
         let page = self.inner.store.list(query).await.map_err(unreadable)?;
         if let Some(newest) = page.items.iter().map(|summary| summary.batch).max() {
-            self.inner.images.published(newest).await;
+            self.shown(newest).await?;
         }
         Ok(page)
     }

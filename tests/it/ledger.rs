@@ -213,6 +213,26 @@ async fn of_many_starts_the_one_that_the_store_refuses_is_refused_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_of_what_will_never_be_shown_ends() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    bench.store.fail_next([Fault::NotSynced]);
+    assert!(is_unavailable(&bench.start_batch("quick", 10).await));
+    bench.engine.failed().await;
+    let key = InstanceKey::Number(2);
+    let query = InstanceQuery { limit: 100, ..InstanceQuery::default() };
+    let reads = async {
+        assert!(is_unavailable(&bench.engine.instance(key).await));
+        assert!(is_unavailable(&bench.engine.list(&query).await));
+        assert!(is_unavailable(&bench.engine.list_whole(&query, 1 << 20).await));
+        assert!(is_unavailable(&bench.engine.watch(key).await.map(drop)));
+        assert!(is_unavailable(&bench.engine.wait_done(key, Duration::from_secs(60)).await));
+    };
+    tokio::time::timeout(Duration::from_secs(5), reads).await.expect("none of them hangs");
+    assert_eq!(bench.status(1).await, Status::Completed, "what was shown can be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_fatal_failure_nothing_is_acknowledged_any_more() {
     for fault in [Fault::Fatal, Fault::UnknownAfterCommit, Fault::NotSynced] {
         let bench = Bench::new().await;
