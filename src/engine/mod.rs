@@ -68,6 +68,9 @@ use crate::{
 /// How long whoever asks about the store waits for its disk.
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a drain waits for the ledger to begin a round: longer than that tries again to write or to read what it must.
+const ROUND_PATIENCE: Duration = Duration::from_secs(6);
+
 /// What an engine is opened with.
 pub struct Parts {
     /// Its part of the configuration.
@@ -213,7 +216,11 @@ impl Engine {
         let round = inner.state.next_round();
         inner.lanes.wake();
         let drained = async {
-            round.await;
+            if tokio::time::timeout(ROUND_PATIENCE, round).await.is_err() {
+                tracing::error!(
+                    "the store does not answer: what a commit under way begins is settled by the next start"
+                );
+            }
             drain::drain(&inner.running, &inner.runner, inner.settings.drain, inner.settings.drain_grace).await;
         };
         tokio::select! {

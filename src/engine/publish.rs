@@ -3,10 +3,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
+use futures_util::future::BoxFuture;
 
 use super::{
     attempt::{Attempt, Shared},
@@ -26,10 +27,15 @@ use crate::{
     domain::{Instance, InstanceKey, Micros, Status, duration, error::chain},
     negative_control::NegativeControl,
     store::{
-        Batch, Claimed, CommitError, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, Then,
-        Written,
+        Batch, Claimed, CommitError, Committed, FinishOutcome, LogExtent, StartOutcome, StopOutcome, Store, StoreError,
+        Then, Written,
     },
 };
+
+/// How long what was claimed and must run may stay unreadable.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// The wait between two tries to read it.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// What is done with what was committed.
 pub struct Publisher {
@@ -99,7 +105,8 @@ impl Publisher {
     /// Publishes what became of `units`, once it is synced. Answers when the next thing that it scheduled is due.
     ///
     /// # Errors
-    /// [`CommitError::Fatal`] where nobody knows whether it is on the disk; whoever waits for it is refused.
+    /// [`CommitError::Fatal`] where nobody knows whether it is on the disk, or an instance that was claimed cannot be read:
+    /// whoever waits for it is refused.
     pub async fn publish(&self, landed: Landed) -> Result<Option<Micros>, CommitError> {
         let Landed { mut units, commit, mut committed, slots } = landed;
         let synced = std::mem::take(&mut committed.synced);
@@ -137,7 +144,7 @@ impl Publisher {
             self.state.counters.failed.fetch_add(1, Ordering::Relaxed);
             changed.update(&self.images, expired.instance, |image| commit.expired(image, expired));
         }
-        let attempts = self.claimed(&commit, &mut changed, &committed.claimed, slots).await;
+        let attempts = self.claimed(&commit, &mut changed, &committed.claimed, slots).await?;
 
         // Attempts are known before their images are seen: who stops a running instance finds it.
         for (attempt, _) in &attempts {
@@ -249,7 +256,7 @@ impl Publisher {
         changed: &mut Changed,
         claimed: &[Claimed],
         slots: Vec<Option<Slot>>,
-    ) -> Vec<(Arc<Attempt>, Slot)> {
+    ) -> Result<Vec<(Arc<Attempt>, Slot)>, CommitError> {
         // Held from here on: an image in memory may be forgotten at any time.
         let mut absent = Vec::new();
         for claim in claimed {
@@ -260,7 +267,7 @@ impl Publisher {
                 }
             }
         }
-        let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await };
+        let mut read = if absent.is_empty() { HashMap::new() } else { self.read(&absent).await? };
         let catalog = self.catalog.load();
         let mut attempts = Vec::with_capacity(claimed.len());
         for (claim, slot) in claimed.iter().zip(slots) {
@@ -278,38 +285,21 @@ impl Publisher {
             };
             // The catalog named the task in the claim, and no task goes that has an instance which runs.
             let (Some(image), Some(task), Some(slot)) = (image, catalog.get(&claim.task_id), slot) else { continue };
-            let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await } else { LogExtent::default() };
+            let extent = if claim.attempt > 1 { self.log_extent(claim.instance).await? } else { LogExtent::default() };
             let attempt = Attempt::new(&image, Arc::clone(task), Arc::clone(&self.shared), extent);
             attempts.push((Arc::new(attempt), slot));
         }
-        attempts
+        Ok(attempts)
     }
 
-    /// Reads instances that are committed and must run. Tried until it works: without it they would be stranded.
-    async fn read(&self, keys: &[InstanceKey]) -> HashMap<u64, Arc<Instance>> {
-        loop {
-            match self.store.get(keys).await {
-                Ok(instances) => {
-                    return instances.into_iter().map(|image| (image.number, Arc::new(image))).collect();
-                }
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "claimed instances cannot be read yet");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
-            }
-        }
+    /// Reads instances that are committed and must run.
+    async fn read(&self, keys: &[InstanceKey]) -> Result<HashMap<u64, Arc<Instance>>, CommitError> {
+        let instances = insist(|| self.store.get(keys)).await?;
+        Ok(instances.into_iter().map(|image| (image.number, Arc::new(image))).collect())
     }
 
-    async fn log_extent(&self, instance: u64) -> LogExtent {
-        loop {
-            match self.store.log_extent(instance).await {
-                Ok(extent) => return extent,
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), instance, "a log cannot be read yet");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
-            }
-        }
+    async fn log_extent(&self, instance: u64) -> Result<LogExtent, CommitError> {
+        insist(|| self.store.log_extent(instance)).await
     }
 
     /// Answers starts, and those that were held until now. Whoever has gone needs no answer.
@@ -384,6 +374,26 @@ impl Publisher {
             let _ = waiter.send(version.ok_or(EngineError::AttemptOver));
         }
         self.running.remove(attempt);
+    }
+}
+
+/// Reads what an attempt that was claimed cannot begin without. A store that does not answer is asked again for a while:
+/// the instance would be stranded.
+async fn insist<'a, T>(read: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>) -> Result<T, CommitError> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        match read().await {
+            Ok(value) => return Ok(value),
+            Err(error @ StoreError::Unavailable(_)) if began.elapsed() < READ_PATIENCE => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::error!(error = %chain(&error), "what was claimed cannot be read yet");
+                }
+                tokio::time::sleep(READ_AGAIN).await;
+            }
+            // The next daemon settles it.
+            Err(error) => return Err(CommitError::Fatal(error.into())),
+        }
     }
 }
 

@@ -270,6 +270,68 @@ async fn a_read_that_fails_is_an_error_and_not_an_absence() {
     bench.close().await;
 }
 
+impl Bench {
+    /// An instance that becomes due in half a second, and whose image is forgotten by then.
+    async fn due_and_forgotten(&self) -> InstanceKey {
+        let inputs = Json::parse(&format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20))).expect("JSON");
+        let start = async |options| {
+            let request = StartRequest { task: "quick".to_owned(), inputs: inputs.clone(), options };
+            self.engine.start(request, None).await.expect("it starts").instance.number
+        };
+        let after = |wait| StartOptions { when: When::After(wait), ..StartOptions::default() };
+        let number = start(after(Duration::from_millis(500))).await;
+        for _ in 0..12 {
+            start(after(Duration::from_secs(3600))).await;
+        }
+        InstanceKey::Number(number)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_claimed_and_cannot_be_read_runs_when_it_can_be() {
+    let bench = Bench::new().await;
+    let due = bench.due_and_forgotten().await;
+    bench.store.fail_reads(true);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    bench.store.fail_reads(false);
+    let done = bench.engine.wait_done(due, Duration::from_secs(10)).await.expect("it exists");
+    assert_eq!(done.status(), Status::Completed);
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_claimed_and_is_never_read_ends_the_engine() {
+    for (is_corrupt, within) in [(true, Duration::from_secs(3)), (false, Duration::from_secs(9))] {
+        let bench = Bench::new().await;
+        bench.due_and_forgotten().await;
+        if is_corrupt {
+            bench.store.corrupt_reads();
+        } else {
+            bench.store.fail_reads(true);
+        }
+        let why = tokio::time::timeout(within, bench.engine.failed()).await.expect("it gives up");
+        assert!(why.starts_with("the store failed for good") && why.contains("demand"), "{why}");
+        let drained = tokio::time::timeout(Duration::from_secs(1), bench.engine.drain()).await;
+        drained.expect("a drain has nothing to wait for");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_does_not_wait_for_ever_for_a_commit() {
+    let bench =
+        Bench::with(Settings { drain: Duration::ZERO, drain_grace: Duration::ZERO, ..Settings::default() }).await;
+    bench.store.hold();
+    let engine = bench.engine.clone();
+    let request =
+        StartRequest { task: "quick".to_owned(), inputs: Json::empty_object(), options: StartOptions::default() };
+    let started = tokio::spawn(async move { engine.start(request, None).await });
+    wait_for("the commit", async || (bench.store.commits() > 0).then_some(())).await;
+    tokio::time::timeout(Duration::from_secs(10), bench.engine.drain()).await.expect("it goes on without it");
+    bench.store.release();
+    started.await.expect("no panic").expect("it is written");
+    bench.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_is_due_later_runs_when_its_time_comes() {
     let bench = Bench::new().await;

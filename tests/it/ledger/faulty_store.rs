@@ -42,6 +42,7 @@ pub struct Faults {
     always: AtomicBool,
     refused_task: Mutex<Option<String>>,
     reads_fail: AtomicBool,
+    reads_are_corrupt: AtomicBool,
     gate: Semaphore,
     held: AtomicBool,
     /// Of commits whose syncs are held, where they are.
@@ -60,6 +61,7 @@ impl FaultyStore {
             always: AtomicBool::new(false),
             refused_task: Mutex::default(),
             reads_fail: AtomicBool::new(false),
+            reads_are_corrupt: AtomicBool::new(false),
             gate: Semaphore::new(0),
             held: AtomicBool::new(false),
             unsynced: Mutex::default(),
@@ -92,6 +94,11 @@ impl Faults {
     /// Reads fail until this is called with false.
     pub fn fail_reads(&self, fail: bool) {
         self.reads_fail.store(fail, Ordering::SeqCst);
+    }
+
+    /// From here on whatever is read makes no sense.
+    pub fn corrupt_reads(&self) {
+        self.reads_are_corrupt.store(true, Ordering::SeqCst);
     }
 
     /// Commits wait before they begin, until [`Faults::release`].
@@ -218,6 +225,9 @@ impl Decorator for Faults {
     fn before_read(&self) -> Result<(), StoreError> {
         if self.reads_fail.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("reads fail on demand".into()));
+        }
+        if self.reads_are_corrupt.load(Ordering::SeqCst) {
+            return Err(StoreError::Corrupt { what: "whatever was demanded".to_owned(), source: None });
         }
         Ok(())
     }
