@@ -1,5 +1,7 @@
 //! Why the engine refused or could not do something. No HTTP here.
 
+use uuid::Uuid;
+
 use crate::{
     domain::{FieldError, Status},
     store::StoreError,
@@ -13,7 +15,8 @@ pub struct TaskInstanceNotFoundError {
     pub instance_id: String,
 }
 
-/// A request that the engine did not carry out. It changed nothing.
+/// A request that the engine did not carry out. It changed nothing, but for [`EngineError::EndedFirst`], and for an
+/// [`EngineError::Unavailable`] that came while it was being written: then nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No definition has this id or name.
@@ -87,6 +90,13 @@ pub enum EngineError {
     /// The daemon takes no new work.
     #[error("the daemon is shutting down and takes no new work")]
     Draining,
+    /// The server ended while the caller waited for the end of an instance. That is in the store, and the next start
+    /// settles it.
+    #[error("the server ended before the instance {instance_id} did: the next start on this store goes on with it")]
+    EndedFirst {
+        /// The instance.
+        instance_id: Uuid,
+    },
     /// The store cannot be written now, or answered a read with an error.
     #[error("the store is not available now")]
     Unavailable(#[source] Option<StoreError>),

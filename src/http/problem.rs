@@ -347,7 +347,7 @@ impl From<EngineError> for Problem {
             EngineError::DefinitionInUse { id } => Problem::new(Kind::DefinitionInUse, told).task_id(&id),
             EngineError::KeyReused => Problem::new(Kind::IdempotencyKeyReused, told),
             EngineError::QueueFull { .. } => Problem::new(Kind::QueueFull, told),
-            EngineError::Draining => Problem::new(Kind::Draining, told),
+            EngineError::Draining | EngineError::EndedFirst { .. } => Problem::new(Kind::Draining, told),
             EngineError::Unavailable(ref source) => {
                 let cause = source.as_ref().map(|_| chain(&error));
                 let mut problem = Problem::new(Kind::StoreUnavailable, told);

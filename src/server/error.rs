@@ -83,7 +83,8 @@ pub enum CompletionError {
         /// What it had written by then.
         output: Option<Json>,
     },
-    /// It could not be waited for: there is no such instance, the server shuts down, or the store cannot be read.
+    /// It could not be waited for: there is no such instance, the server ended first ([`EngineError::EndedFirst`]), or the
+    /// store cannot be read.
     #[error(transparent)]
     Engine(#[from] EngineError),
 }

@@ -148,7 +148,7 @@ impl TaskInstance {
             Phase::Done { outcome: Outcome::Cancelled, .. } => {
                 Err(CompletionError::Cancelled { instance_id: self.id, output: image.output.clone() })
             }
-            Phase::Pending | Phase::Running => Err(EngineError::Draining.into()),
+            Phase::Pending | Phase::Running => Err(EngineError::EndedFirst { instance_id: self.id }.into()),
         }
     }
 

@@ -44,7 +44,11 @@ impl RunTask {
         RunTask { server, task: task.to_owned(), inputs, options: StartOptions::default(), key: None, block: false }
     }
 
-    /// Answers only when the instance is done, however it ended (`block=True`).
+    /// Answers only when the instance is done, however it ended (`block=True`). Where the server ends before it does, the
+    /// error is [`EngineError::EndedFirst`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops nothing.
     pub fn block(mut self) -> RunTask {
         self.block = true;
         self
@@ -77,12 +81,16 @@ impl RunTask {
         })?;
         let key = self.key.map(|key| IdempotencyKey { principal: Arc::from(PRINCIPAL), key: Arc::from(key) });
         let request = StartRequest { task: self.task, inputs, options: self.options };
-        let started = self.server.engine().start(request, key).await?;
-        let instance = TaskInstance::of(&self.server, &started.instance);
-        if self.block && !instance.done().await?.is_done() {
-            return Err(EngineError::Draining);
+        let engine = self.server.engine();
+        if !self.block {
+            let started = engine.start(request, key).await?;
+            return Ok(TaskInstance::of(&self.server, &started.instance));
         }
-        Ok(instance)
+        let started = engine.start_and_wait(request, key, self.server.over()).await?;
+        let instance = TaskInstance::of(&self.server, &started.instance);
+        // What was started before under the same key is answered as it is.
+        let is_done = started.instance.is_done() || (started.replayed && instance.done().await?.is_done());
+        if is_done { Ok(instance) } else { Err(EngineError::EndedFirst { instance_id: instance.id() }) }
     }
 }
 
@@ -91,7 +99,9 @@ impl IntoFuture for RunTask {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     /// # Errors
-    /// Why it was refused; nothing was made then.
+    /// Why it was refused; nothing was made then. [`EngineError::EndedFirst`] tells of an instance that was started and is
+    /// not done; after [`EngineError::Unavailable`] it may have been started: a repeat with the same
+    /// [`idempotency_key`](RunTask::idempotency_key) makes no second one.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
     }

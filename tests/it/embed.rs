@@ -4,16 +4,24 @@
 #[path = "../../examples/embed_in_axum.rs"]
 mod embed_in_axum;
 
-use std::{fs, future::poll_fn, net::SocketAddr, process::Stdio, task::Poll, time::Duration};
+use std::{
+    fs,
+    future::{IntoFuture, poll_fn},
+    net::SocketAddr,
+    process::Stdio,
+    task::Poll,
+    time::Duration,
+};
 
 use embed_in_axum::{MakeReport, app};
+use futures_util::future::join_all;
 use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use taskwright::{
     CompletionError, Server, ServerHandle, TaskController, TaskError, TaskInstanceNotFoundError,
     config::{Config, Sources},
-    domain::{Definition, Json, Source, Status, Workload, error::ErrorKind},
+    domain::{Definition, Json, Retention, Source, Status, Workload, error::ErrorKind},
     engine::{CatalogError, CommandTask, EngineError, InvalidCommand, StartOptions, StopOptions, When},
     http::{Scope, TokenSettings},
     server::StartError,
@@ -144,15 +152,23 @@ async fn a_store_is_kept_and_a_shutdown_lets_no_waiter_hang() {
     assert!(matches!(again, StartError::Store(_)) && again.to_string().contains("is in use"), "{again}");
     let done = tasks.run_task("square", Number { number: 3 }).block().await.unwrap();
     let twice = StartOptions { max_attempts: Some(2), ..StartOptions::default() };
-    let waits = tasks.run_task("half then wait", ()).options(twice).await.unwrap();
+    let waits = tasks.run_task("half then wait", ()).options(twice.clone()).await.unwrap();
     let waiter = tokio::spawn({
         let waits = waits.clone();
         async move { waits.wait_for_completion().await }
     });
+    let blocks = tokio::spawn(tasks.run_task("half then wait", ()).options(twice.clone()).block().into_future());
+    wait_for("it to start", async || {
+        (tasks.list_task_instances("half then wait").await.unwrap().len() == 2).then_some(())
+    })
+    .await;
     let (first, second) = tokio::join!(tasks.shutdown(), tasks.shutdown());
     assert_eq!((first, second), (Ok(()), Ok(())));
     let ended = waiter.await.unwrap().unwrap_err();
-    assert!(matches!(ended, CompletionError::Engine(EngineError::Draining)), "{ended:?}");
+    let CompletionError::Engine(EngineError::EndedFirst { instance_id }) = ended else { panic!("{ended:?}") };
+    assert_eq!(instance_id, waits.id());
+    let ended = blocks.await.unwrap().unwrap_err();
+    let EngineError::EndedFirst { instance_id: blocked } = ended else { panic!("{ended:?}") };
     let refused = tasks.run_task("square", Number { number: 3 }).await.unwrap_err();
     assert!(matches!(refused, EngineError::Draining), "{refused:?}");
     assert!(run(&["fsck", "--database", &format!("sqlite://{}", path.display())]).status.success());
@@ -167,6 +183,29 @@ async fn a_store_is_kept_and_a_shutdown_lets_no_waiter_hang() {
     let waits = tasks.stop_task_instance(waits.id()).await.unwrap();
     assert!(matches!(waits.wait_for_completion().await, Err(CompletionError::Cancelled { .. })));
     assert_eq!(waits.get().await.unwrap().attempt, 2);
+    // What blocked is there under the id that its caller was told.
+    tasks.stop_task_instance(blocked).await.unwrap();
+    tasks.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_blocks_sees_the_end_also_of_what_is_not_kept() {
+    let kept = Retention { age: Some(Duration::from_micros(1)), count: None };
+    let tasks = server().engine_settings(|engine| engine.retention = kept).start().await.unwrap();
+    for _ in 0..10 {
+        let starts = (0..20).map(|number| tasks.run_task("square", Number { number }).block().into_future());
+        for done in join_all(starts).await {
+            done.unwrap();
+        }
+    }
+    // A repeat under a key waits for the same end.
+    let twice = || tasks.run_task("half then wait", ()).idempotency_key("k");
+    let waits = twice().await.unwrap();
+    let repeat = tokio::spawn(twice().block().into_future());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!repeat.is_finished());
+    waits.stop().await.unwrap();
+    assert_eq!(repeat.await.unwrap().unwrap().id(), waits.id());
     tasks.shutdown().await.unwrap();
 }
 
