@@ -200,21 +200,43 @@ fn faults(item: usize, error: EngineError) -> Vec<FieldError> {
 }
 
 /// What must be equal for a request to be the same as an earlier one under its key.
+///
+/// The hash is stored and outlives this binary, so it is made of bytes that no other version writes otherwise.
 fn fingerprint(hash: &mut Sha256, task_id: &str, inputs: &Json, options: &StartOptions) {
-    // Each part with its length, so that no two different requests read the same.
-    let options = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        options.timeout,
-        options.queue_timeout,
-        options.max_attempts,
-        options.retry_delay,
-        options.priority,
-        options.labels.as_ref().map(|labels| labels.iter().collect::<Vec<_>>()),
-        options.when,
-    );
-    for part in [task_id, inputs.as_str(), &options] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
+    // Each part with a tag and its length, so that no two different requests read the same. What is not said adds nothing.
+    let mut put = |tag: u8, bytes: &[u8]| {
+        hash.update([tag]);
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    // Whatever is said and added later must be in it, too. The workload changes nothing of what is started.
+    let StartOptions { timeout, queue_timeout, max_attempts, retry_delay, priority, labels, when, workload: _ } =
+        options;
+    put(b't', task_id.as_bytes());
+    put(b'i', inputs.as_str().as_bytes());
+    for (tag, duration) in [(b'T', timeout), (b'Q', queue_timeout), (b'R', retry_delay)] {
+        if let Some(duration) = duration {
+            put(tag, &duration.as_nanos().to_be_bytes());
+        }
+    }
+    if let Some(attempts) = max_attempts {
+        put(b'A', &attempts.to_be_bytes());
+    }
+    if let Some(priority) = priority {
+        put(b'P', &priority.to_be_bytes());
+    }
+    if let Some(labels) = labels {
+        // None at all is something else than saying nothing: a retry keeps the labels of the original then.
+        put(b'L', &[]);
+        for (key, value) in labels.iter() {
+            put(b'k', key.as_bytes());
+            put(b'v', value.as_bytes());
+        }
+    }
+    match when {
+        When::Now => {}
+        When::At(time) => put(b'@', &time.0.to_be_bytes()),
+        When::After(delay) => put(b'+', &delay.as_nanos().to_be_bytes()),
     }
 }
 
@@ -225,4 +247,59 @@ fn claim(key: IdempotencyKey, hash: Sha256) -> IdempotencyClaim {
 /// How many bytes the inputs of `start` have.
 pub fn bytes(start: &Start) -> usize {
     start.instances.iter().map(|instance| instance.inputs.as_str().len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+
+    fn hash(options: &StartOptions) -> String {
+        let mut hash = Sha256::new();
+        fingerprint(&mut hash, "sleep", &Json::parse(r#"{"seconds":3}"#).expect("JSON"), options);
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Option<Labels> {
+        let pairs: BTreeMap<_, _> = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Some(Labels::new(pairs).expect("labels"))
+    }
+
+    /// Stores hold it: a change of it refuses repeats of what an earlier version started.
+    #[test]
+    fn a_fingerprint_is_the_same_in_every_version() {
+        let options = StartOptions {
+            timeout: Some(Duration::from_secs(60)),
+            queue_timeout: None,
+            max_attempts: Some(3),
+            retry_delay: Some(Duration::from_millis(250)),
+            priority: Some(-5),
+            labels: labels([("a", "b:c")]),
+            when: When::At(Micros(1_900_000_000_000_000)),
+            workload: None,
+        };
+        assert_eq!(hash(&options), "edd39668e19d963cf60bcf85c7460d350837c5bad55bb7dda10bf9bbffc84713");
+    }
+
+    #[test]
+    fn what_is_asked_otherwise_has_another_fingerprint() {
+        let none = StartOptions::default;
+        let second = Some(Duration::from_secs(1));
+        let all = [
+            none(),
+            StartOptions { timeout: second, ..none() },
+            StartOptions { queue_timeout: second, ..none() },
+            StartOptions { retry_delay: second, ..none() },
+            StartOptions { max_attempts: Some(1), ..none() },
+            StartOptions { priority: Some(1), ..none() },
+            StartOptions { labels: labels([]), ..none() },
+            StartOptions { labels: labels([("a", "b")]), ..none() },
+            StartOptions { labels: labels([("a", "bk"), ("b", "")]), ..none() },
+            StartOptions { when: When::At(Micros(1_000_000_000)), ..none() },
+            StartOptions { when: When::After(Duration::from_secs(1)), ..none() },
+        ];
+        let hashes: std::collections::HashSet<_> = all.iter().map(hash).collect();
+        assert_eq!(hashes.len(), all.len());
+    }
 }
