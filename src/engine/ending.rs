@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     domain::{
-        AttemptEnd, Conclusion, Ended, ErrorKind, Micros, Outcome, Standing, Verdict, conclude,
+        AttemptEnd, Conclusion, Ended, ErrorKind, Micros, Standing, Verdict, conclude,
         instance::{LONGEST_MESSAGE, MOST_CAUSES},
     },
     store::{Ending, Then},
@@ -13,31 +13,32 @@ use crate::{
 /// The longest delay before a retry.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
-/// What is written of the attempt `attempt` that ended by `end`: where no stop was requested, and where one was.
+/// What is written of the attempt `attempt` that ended by `end`: where no stop was requested, and where one was. None where
+/// the fence was lost: nothing is written of it.
 pub fn endings(
     end: &AttemptEnd,
     attempt: u32,
     attempts_left: bool,
     verdict: Option<Verdict>,
     retry_delay: Duration,
-) -> (Ending, Ending) {
+) -> Option<(Ending, Ending)> {
     let mut standing = Standing { attempt, attempts_left, stop_requested: false, verdict };
-    let unless_stopped = ending(end, &standing, retry_delay);
+    let unless_stopped = ending(end, &standing, retry_delay)?;
     standing.stop_requested = true;
-    (unless_stopped, ending(end, &standing, retry_delay))
+    Some((unless_stopped, ending(end, &standing, retry_delay)?))
 }
 
-fn ending(end: &AttemptEnd, standing: &Standing, retry_delay: Duration) -> Ending {
+fn ending(end: &AttemptEnd, standing: &Standing, retry_delay: Duration) -> Option<Ending> {
     let conclusion = conclude(end, standing);
     let ended = Ended::of(end, &conclusion);
-    match conclusion {
-        Conclusion::Nothing => Ending { then: Then::Done(Outcome::Cancelled), ended, error: None },
+    Some(match conclusion {
+        Conclusion::Nothing => return None,
         Conclusion::Done(outcome) => Ending { error: outcome.error().cloned(), then: Then::Done(outcome), ended },
         Conclusion::Again { error, backoff: wait } => {
             let delay = if wait { backoff(retry_delay, standing.attempt) } else { Duration::ZERO };
             Ending { then: Then::Again { run_at: Micros::now().after(delay) }, ended, error }
         }
-    }
+    })
 }
 
 /// The delay after the attempt `attempt`, where it is `first` after the first: doubled each time, give or take a fifth, so
@@ -66,6 +67,16 @@ pub fn bound(end: &mut AttemptEnd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Outcome;
+
+    #[test]
+    fn nothing_is_written_of_an_attempt_that_lost_its_fence() {
+        let endings = |end| endings(&end, 1, true, None, Duration::from_secs(1));
+        assert_eq!(endings(AttemptEnd::Fenced), None);
+        let (unless_stopped, if_stopped) = endings(AttemptEnd::Returned).expect("it is written");
+        assert_eq!(unless_stopped.then, Then::Done(Outcome::Completed));
+        assert_eq!(if_stopped.then, Then::Done(Outcome::Cancelled));
+    }
 
     #[test]
     fn delays_double_and_are_bounded() {

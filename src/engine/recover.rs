@@ -25,11 +25,11 @@ pub async fn settle(store: &dyn Store, number: u64, node: &Arc<str>) -> Result<u
     }
     let end = AttemptEnd::Interrupted(Interruption::Crash);
     let mut batch = Batch::new(number, Micros::now(), Arc::clone(node));
-    batch.finishes.extend(running.into_iter().map(|summary| {
+    batch.finishes.extend(running.into_iter().filter_map(|summary| {
         let attempts_left = summary.attempt < summary.limits.max_attempts;
         let (unless_stopped, if_stopped) =
-            endings(&end, summary.attempt, attempts_left, summary.verdict, summary.limits.retry_delay);
-        Finish {
+            endings(&end, summary.attempt, attempts_left, summary.verdict, summary.limits.retry_delay)?;
+        Some(Finish {
             instance: summary.number,
             attempt: summary.attempt,
             expected: None,
@@ -39,7 +39,7 @@ pub async fn settle(store: &dyn Store, number: u64, node: &Arc<str>) -> Result<u
             output: None,
             exit_code: None,
             signal: None,
-        }
+        })
     }));
     let mut tries = 0;
     let committed = loop {

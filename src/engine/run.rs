@@ -282,12 +282,11 @@ impl Runner {
     pub async fn finish(&self, attempt: &Arc<Attempt>, mut end: End, mut held: Option<Arc<Held>>) {
         bound(&mut end.end);
         let verdict = attempt.close_reports();
-        if end.end == AttemptEnd::Fenced {
+        let endings = endings(&end.end, attempt.attempt, attempt.attempts_left(), verdict, attempt.limits.retry_delay);
+        let Some((unless_stopped, if_stopped)) = endings else {
             self.0.running.remove(attempt);
             return;
-        }
-        let (unless_stopped, if_stopped) =
-            endings(&end.end, attempt.attempt, attempt.attempts_left(), verdict, attempt.limits.retry_delay);
+        };
         let again = matches!(unless_stopped.then, Then::Again { .. });
         if again {
             drop(held.take());

@@ -93,9 +93,6 @@ pub enum ReportError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The output does not satisfy the task's schema.
-    #[error("the output does not fit the task's output schema: {0}")]
-    Schema(String),
     /// The daemon refused it when it came there.
     #[error("the daemon refused the report: {0}")]
     Refused(String),
