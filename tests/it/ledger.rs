@@ -213,6 +213,20 @@ async fn of_many_starts_the_one_that_the_store_refuses_is_refused_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_the_store_refuses_by_itself_is_answered_at_once() {
+    let bench = Bench::new().await;
+    bench.settled().await;
+    bench.store.refuse("cursed");
+    let (commits, began) = (bench.store.commits(), Instant::now());
+    let refused = bench.start("cursed").await;
+    assert!(matches!(refused, Err(EngineError::Refused { .. })), "{refused:?}");
+    assert_eq!(bench.store.commits(), commits + 1, "it is not tried again");
+    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+    bench.settled().await;
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_of_what_will_never_be_shown_ends() {
     let bench = Bench::new().await;
     bench.settled().await;

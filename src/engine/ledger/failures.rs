@@ -18,19 +18,12 @@ const PROBE_EVERY: Duration = Duration::from_millis(500);
 impl Ledger {
     /// Writes the halves of what was refused as a whole, down to the item that is the culprit.
     pub(super) async fn bisect(&mut self, units: Units, batch: &Batch, error: CommitError) -> Result<(), CommitError> {
-        let detail = chain(&error);
-        let mut parts = match units.split() {
-            Err(culprit) => {
-                tracing::error!(error = %detail, "the store refused an item");
-                self.refuse(*culprit, &detail);
-                // Claims and promotions alone were refused: not something that a later try would change at once.
-                if batch.claims.is_some() || batch.promote {
-                    tokio::time::sleep(LAST_BACKOFF).await;
-                }
-                return Ok(());
-            }
-            Ok((first, second)) => vec![second, first],
-        };
+        let mut parts = Vec::new();
+        self.halve(units, error, &mut parts);
+        // Claims and promotions alone were refused: not something that a later try would change at once.
+        if parts.is_empty() && (batch.claims.is_some() || batch.promote) {
+            tokio::time::sleep(LAST_BACKOFF).await;
+        }
         while let Some(part) = parts.pop() {
             let mut batch = Batch::new(self.batch + 1, Micros::now(), Arc::clone(&self.node));
             part.fill(&mut batch);
@@ -45,21 +38,24 @@ impl Ledger {
                     parts.into_iter().for_each(|part| self.abandon(part));
                     return Err(error);
                 }
-                Attempted::Refused(error) => match part.split() {
-                    Ok((first, second)) => parts.extend([second, first]),
-                    Err(culprit) => {
-                        let detail = chain(&error);
-                        tracing::error!(error = %detail, "the store refused an item");
-                        self.refuse(*culprit, &detail);
-                    }
-                },
+                Attempted::Refused(error) => self.halve(part, error, &mut parts),
             }
         }
         Ok(())
     }
 
+    /// Adds the halves of what was refused to `parts`, the first to be taken next. An item that stands alone is the
+    /// culprit, and is answered.
+    fn halve(&self, refused: Units, error: CommitError, parts: &mut Vec<Units>) {
+        match refused.split() {
+            Ok((first, second)) => parts.extend([second, first]),
+            Err(culprit) => self.refuse(*culprit, &chain(&error)),
+        }
+    }
+
     /// Answers the one item that the store does not take.
     fn refuse(&self, mut culprit: Units, detail: &str) {
+        tracing::error!(error = detail, "the store refused an item");
         culprit.refuse(|| EngineError::Refused { detail: detail.to_owned() });
         for unit in culprit.reports {
             unit.attempt.report_landed();
