@@ -153,8 +153,13 @@ impl ServerHandle {
     /// # }
     /// ```
     ///
-    /// Tell the builder where that will be: [`Server::mounted_at`](super::Server::mounted_at). Host, Origin and tokens are
-    /// checked here; the deadlines on connections are those of your server.
+    /// Tell the builder where that will be: [`Server::mounted_at`](super::Server::mounted_at). The deadlines on connections
+    /// are those of your server.
+    ///
+    /// **Without a [`token`](super::Server::token) it serves everybody who can reach your server's address**: they start and
+    /// stop tasks, and read all inputs, outputs and logs. We do not see where you listen, so nothing refuses that. The checks
+    /// of Host and Origin keep the pages of other sites out (DNS rebinding, cross-site requests); whoever connects by
+    /// himself writes what he likes into these headers. Give tokens, or put the router behind a check of your own.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         http::mounted(self.0.app.clone())
     }
