@@ -24,7 +24,7 @@ pub(super) fn run(program: Program<'_>, verb: OperatorVerb) -> Result<(), Failur
         OperatorVerb::Token(TokenVerb::Create(create)) => token::create(create),
         OperatorVerb::Openapi(openapi) => openapi::run(&openapi),
         OperatorVerb::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
-        OperatorVerb::Fsck(fsck) => fsck::run(fsck),
+        OperatorVerb::Fsck(fsck) => fsck::run(program, fsck),
         OperatorVerb::Backup(backup) => backup::run(backup),
     }
 }

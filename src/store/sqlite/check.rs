@@ -1,25 +1,26 @@
 //! What fsck looks for: everything wrong that the stored state can show.
 
 mod counters;
+mod kind;
+mod rows;
 mod rules;
+mod schema;
 
-use sqlx::{Connection, Row, SqliteConnection};
+use std::collections::HashSet;
+
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Connection, Row, SqlSafeStr, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
-    codec::{from_json, labels_of},
     definitions,
     fault::of_read,
     readers::Readers,
-    statement::{Arguments, count, fetch},
+    statement::{Arguments, fetch},
 };
-use crate::{
-    domain::{InstanceError, Verdict},
-    store::{Finding, StoreError},
-};
-use rules::{PARTS, RULES, SCHEMA};
-
-/// The most findings of one kind.
-const MOST: usize = 100;
+use crate::store::{Finding, StoreError};
+pub(super) use kind::Kind;
+use kind::MOST;
+use rules::{PARTS, RULES};
 
 /// Everything wrong with the stored state.
 pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError> {
@@ -29,7 +30,7 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
     let reader = &mut *snapshot;
     let mut findings = integrity(reader).await.map_err(of_read)?;
     if findings.is_empty() {
-        findings = schema(reader).await.map_err(of_read)?;
+        findings = schema::check(reader).await.map_err(of_read)?;
     }
     if !findings.is_empty() {
         // Rows of a damaged file would tell the same damage many times over, or nothing; without an index the rules
@@ -39,18 +40,16 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
     let read = async {
         for (what, rest) in RULES {
             let column = if rest.starts_with("FROM attempts a ") { "a.number" } else { "number" };
-            let sql = format!("SELECT {column} {rest} LIMIT {MOST}");
-            findings.extend(numbers(reader, sql).await?.into_iter().map(|number| finding(number, what)));
+            numbers(reader, format!("SELECT {column} {rest}"), what, &mut findings).await?;
         }
         for (what, all) in PARTS {
-            let sql =
-                format!("SELECT number FROM ({all}) WHERE number NOT IN (SELECT number FROM instances) LIMIT {MOST}");
-            let what = format!("does not exist, and has {what}");
-            findings.extend(numbers(reader, sql).await?.into_iter().map(|number| finding(number, &what)));
+            let sql = format!("SELECT number FROM ({all}) WHERE number NOT IN (SELECT number FROM instances)");
+            numbers(reader, sql, &format!("does not exist, and has {what}"), &mut findings).await?;
         }
         keys(reader, &mut findings).await?;
         labels(reader, &mut findings).await?;
-        values(reader, &mut findings).await?;
+        let told: HashSet<u64> = findings.iter().filter_map(|finding| finding.instance).collect();
+        rows::check(reader, &told, &mut findings).await?;
         definitions::check(reader, &mut findings).await?;
         counters::check(reader, &mut findings).await
     };
@@ -58,59 +57,90 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
     Ok(findings)
 }
 
-fn finding(instance: u64, detail: &str) -> Finding {
-    Finding { instance: Some(instance), detail: detail.to_owned() }
+fn finding(instance: i64, detail: &str) -> Finding {
+    match u64::try_from(instance) {
+        Ok(instance) => Finding { instance: Some(instance), detail: detail.to_owned() },
+        Err(_) => finding_of_store(format!("instance {instance}: {detail}")),
+    }
 }
 
 fn finding_of_store(detail: String) -> Finding {
     Finding { instance: None, detail }
 }
 
-/// What the migrations make beside tables, and what rows must be there.
-async fn schema(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
-    let rows = fetch(connection, "SELECT name FROM sqlite_schema", Arguments::default()).await?;
-    let there = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
-    let missing = SCHEMA.iter().filter(|name| !there.iter().any(|there| there == *name));
-    let mut findings: Vec<Finding> =
-        missing.map(|name| finding_of_store(format!("schema: `{name}` is missing"))).collect();
-    if findings.is_empty() {
-        let rows = fetch(connection, "SELECT boot < 1 OR last_number < 0 FROM meta", Arguments::default()).await?;
-        if rows.len() != 1 || rows[0].try_get(0)? {
-            findings.push(finding_of_store("the row that says what this store is, is missing or wrong".to_owned()));
-        }
+/// Runs `one` on each row of `sql`. Few rows at a time are in memory.
+async fn each(
+    connection: &mut SqliteConnection,
+    sql: impl SqlSafeStr,
+    mut one: impl FnMut(&SqliteRow) -> Result<(), sqlx::Error> + Send,
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query(sql).persistent(false).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        one(&row)?;
     }
-    Ok(findings)
+    Ok(())
 }
 
 /// The file itself: pages, indexes, constraints.
 async fn integrity(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
-    let rows = fetch(connection, "PRAGMA integrity_check(100)", Arguments::default()).await?;
+    let rows = fetch(connection, "PRAGMA integrity_check(101)", Arguments::default()).await?;
     let mut findings = Vec::new();
-    for row in rows {
+    for row in rows.iter().take(MOST) {
         let detail: String = row.try_get(0)?;
         if detail != "ok" {
             findings.push(finding_of_store(format!("database file: {detail}")));
         }
     }
+    if rows.len() > MOST {
+        findings.push(finding_of_store("database file: … and more".to_owned()));
+    }
     Ok(findings)
 }
 
-async fn numbers(connection: &mut SqliteConnection, sql: String) -> Result<Vec<u64>, sqlx::Error> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false).fetch_all(connection).await?;
-    rows.iter().map(|row| count(row, 0)).collect()
+/// Says `what` of each instance whose number `sql` answers.
+async fn numbers(
+    connection: &mut SqliteConnection,
+    sql: String,
+    what: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<(), sqlx::Error> {
+    let mut kind = Kind::new(findings, what);
+    each(connection, AssertSqlSafe(sql), |row| {
+        kind.add(finding(row.try_get(0)?, what));
+        Ok(())
+    })
+    .await?;
+    kind.end();
+    Ok(())
 }
 
-/// Idempotency keys of which an instance is gone.
+/// Idempotency keys of which an instance is gone, or was not made with them. A purge finds a key by the time at which its
+/// instances were made.
 async fn keys(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
-    let sql = "SELECT key, first_number FROM idempotency k WHERE k.instances < 1 OR k.instances <> \
-        (SELECT count(*) FROM instances i WHERE i.number BETWEEN k.first_number AND k.first_number + k.instances - 1) \
-        LIMIT 100";
-    for row in fetch(connection, sql, Arguments::default()).await? {
-        let key: String = row.try_get(0)?;
-        findings.push(finding(
-            count(&row, 1)?,
-            &format!("is the first of the idempotency key `{key}`, of which not all exist"),
-        ));
+    let range = "i.number BETWEEN k.first_number AND k.first_number + k.instances - 1";
+    let rules = [
+        (
+            "is the first of the idempotency key `{}`, of which not all exist",
+            format!("k.instances < 1 OR k.instances <> (SELECT count(*) FROM instances i WHERE {range})"),
+        ),
+        (
+            "is the first of the idempotency key `{}`, with which not all were made",
+            format!("EXISTS (SELECT 1 FROM instances i WHERE {range} AND i.created_at + 86400000000 <> k.expires_at)"),
+        ),
+        (
+            "is the first of the idempotency key `{}`, which does not tell what was asked for",
+            "length(k.fingerprint) <> 32".to_owned(),
+        ),
+    ];
+    for (what, rule) in rules {
+        let mut kind = Kind::new(findings, &what.replace("the idempotency key `{}`", "an idempotency key"));
+        let sql = format!("SELECT key, first_number FROM idempotency k WHERE {rule}");
+        each(connection, AssertSqlSafe(sql), |row| {
+            kind.add(finding(row.try_get(1)?, &what.replace("{}", row.try_get(0)?)));
+            Ok(())
+        })
+        .await?;
+        kind.end();
     }
     Ok(())
 }
@@ -122,39 +152,6 @@ async fn labels(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) 
         AND json_valid(i.labels) EXCEPT SELECT number, key, value FROM labels) \
         UNION SELECT number FROM (SELECT l.number, l.key, l.value FROM labels l JOIN instances n ON n.number = l.number \
         EXCEPT SELECT i.number, e.key, e.value FROM instances i, json_each(i.labels) e WHERE i.labels IS NOT NULL \
-        AND json_valid(i.labels)) LIMIT 100";
-    for row in fetch(connection, sql, Arguments::default()).await? {
-        findings.push(finding(count(&row, 0)?, "has other labels than it can be found by"));
-    }
-    Ok(())
-}
-
-/// Columns of JSON that must read as what they stand for.
-async fn values(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
-    let sql = "SELECT number, error, verdict, labels FROM instances WHERE number > ? \
-        AND (error IS NOT NULL OR verdict IS NOT NULL OR labels IS NOT NULL) ORDER BY number LIMIT 1000";
-    let mut after = 0;
-    let first = findings.len();
-    loop {
-        let mut arguments = Arguments::default();
-        arguments.add_count(after)?;
-        let rows = fetch(connection, sql, arguments).await?;
-        for row in &rows {
-            after = count(row, 0)?;
-            let error: Option<&str> = row.try_get(1)?;
-            let verdict: Option<&str> = row.try_get(2)?;
-            if error.is_some_and(|text| from_json::<InstanceError>(text).is_err()) {
-                findings.push(finding(after, "has an error that cannot be read"));
-            }
-            if verdict.is_some_and(|text| from_json::<Verdict>(text).is_err()) {
-                findings.push(finding(after, "has a verdict that cannot be read"));
-            }
-            if labels_of(row.try_get(3)?).is_err() {
-                findings.push(finding(after, "has labels that cannot be read"));
-            }
-        }
-        if rows.is_empty() || findings.len() - first >= MOST {
-            return Ok(());
-        }
-    }
+        AND json_valid(i.labels))";
+    numbers(connection, sql.to_owned(), "has other labels than it can be found by", findings).await
 }

@@ -77,7 +77,7 @@ pub(super) const SUMMARY_COLUMNS: &str = "i.number, i.id, i.task_id, i.workload,
     i.updated_at, i.labels, i.retry_of, i.node";
 
 /// How many there are.
-const SUMMARY_WIDTH: usize = 27;
+pub(super) const SUMMARY_WIDTH: usize = 27;
 
 /// An instance without its payloads from a row of [`SUMMARY_COLUMNS`].
 pub(super) fn summary(row: &SqliteRow) -> Result<Summary, sqlx::Error> {

@@ -44,6 +44,11 @@ pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error>
     options(path, "reader").read_only(true).pragma("cache_size", "-2048").connect().await
 }
 
+/// A database of its own, in memory.
+pub(super) async fn in_memory() -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new().in_memory(true).disable_statement_logging().connect().await
+}
+
 /// The connection that brings the log into the database file.
 pub(super) async fn checkpointer(path: &Path, synchronous: Synchronous) -> Result<SqliteConnection, sqlx::Error> {
     options(path, "checkpoint")

@@ -8,6 +8,7 @@ use sqlx::{
 };
 
 use super::{
+    check::Kind,
     codec::{duration_column, from_json, json_column, small, unreadable},
     fault::of_read,
     readers::Readers,
@@ -114,17 +115,33 @@ fn definition(row: &SqliteRow) -> Result<Definition, sqlx::Error> {
 
 /// What is wrong with them.
 pub(super) async fn check(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(), sqlx::Error> {
+    let mut kind = Kind::new(findings, "definitions that are wrong");
+    let mut add = |detail: String| kind.add(Finding { instance: None, detail });
     for row in fetch(connection, ALL, Arguments::default()).await? {
-        if definition(&row).is_err() {
-            let id: String = row.try_get(0)?;
-            findings.push(Finding { instance: None, detail: format!("the definition `{id}` cannot be read") });
+        let id: String = row.try_get(0)?;
+        if let Err(error) = definition(&row) {
+            add(format!("the definition `{id}` cannot be read: {error}"));
+            continue;
+        }
+        for (column, name) in
+            [(4, "timeout"), (5, "queue_timeout"), (6, "max_attempts"), (7, "retry_delay"), (8, "concurrency")]
+        {
+            if row.try_get::<Option<i64>, _>(column)?.is_some_and(|value| value < 1) {
+                add(format!("the definition `{id}` has a {name} that is not above 0"));
+            }
+        }
+        for (column, name) in [(9, "input_schema"), (10, "output_schema")] {
+            let text: Option<&str> = row.try_get(column)?;
+            if text.is_some_and(|text| !text.starts_with('{') && text != "true" && text != "false") {
+                add(format!("the definition `{id}` has an {name} that is neither an object nor a boolean"));
+            }
         }
     }
     let sql = "SELECT a.id, b.id FROM definitions a JOIN definitions b ON a.name = b.id AND a.id <> b.id";
     for row in fetch(connection, sql, Arguments::default()).await? {
         let (named, other): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let detail = format!("the definition `{named}` has the id of `{other}` as its name");
-        findings.push(Finding { instance: None, detail });
+        add(format!("the definition `{named}` has the id of `{other}` as its name"));
     }
+    kind.end();
     Ok(())
 }

@@ -156,7 +156,7 @@ pub(super) async fn attempts(readers: &Readers, instance: u64) -> Result<Vec<Att
         let rows = fetch(&mut reader, sql, arguments).await?;
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
         let recorded = rows.iter().filter(|row| matches!(row.try_get::<Option<i64>, _>(6), Ok(Some(_))));
-        let mut attempts = recorded.map(recorded_attempt).collect::<Result<Vec<_>, _>>()?;
+        let mut attempts = recorded.map(|row| recorded_attempt(row, 6)).collect::<Result<Vec<_>, _>>()?;
         let latest = small(first, 1)?;
         if latest > 0 && attempts.last().is_none_or(|attempt| attempt.attempt < latest) {
             attempts.push(latest_attempt(first, latest)?);
@@ -166,17 +166,18 @@ pub(super) async fn attempts(readers: &Readers, instance: u64) -> Result<Vec<Att
     read.await.map_err(of_read)
 }
 
-fn recorded_attempt(row: &SqliteRow) -> Result<Attempt, sqlx::Error> {
+/// The attempt whose columns stand from the column `at` on.
+pub(super) fn recorded_attempt(row: &SqliteRow, at: usize) -> Result<Attempt, sqlx::Error> {
     Ok(Attempt {
-        attempt: small(row, 6)?,
-        node: shared(row, 7)?,
-        started_at: Micros(row.try_get(8)?),
+        attempt: small(row, at)?,
+        node: shared(row, at + 1)?,
+        started_at: Micros(row.try_get(at + 2)?),
         end: Some(AttemptRecord {
-            finished_at: Micros(row.try_get(9)?),
-            ended: ended_of(row.try_get(10)?)?,
-            error: error_of(row, 11)?,
-            exit_code: row.try_get(12)?,
-            signal: row.try_get(13)?,
+            finished_at: Micros(row.try_get(at + 3)?),
+            ended: ended_of(row.try_get(at + 4)?)?,
+            error: error_of(row, at + 5)?,
+            exit_code: row.try_get(at + 6)?,
+            signal: row.try_get(at + 7)?,
         }),
     })
 }

@@ -93,7 +93,7 @@ async fn forwards(
         let rows = fetch(connection, sql, arguments).await?;
         for row in &rows {
             next = row.try_get::<i64, _>(0)? + 1;
-            for line in chunk_of(row)? {
+            for line in chunk_of(row, 0)? {
                 let before = marker.take_if(|marker| marker.seq < line.seq);
                 for line in before.into_iter().chain([line]) {
                     if line.seq >= from && matches(query, &line) {
@@ -138,7 +138,7 @@ async fn backwards(
         let rows = fetch(connection, sql, arguments).await?;
         for row in &rows {
             next = row.try_get::<i64, _>(0)? - 1;
-            for line in chunk_of(row)?.into_iter().rev() {
+            for line in chunk_of(row, 0)?.into_iter().rev() {
                 let after = marker.take_if(|marker| marker.seq > line.seq);
                 for line in after.into_iter().chain([line]) {
                     if matches(query, &line) {
@@ -159,8 +159,9 @@ async fn backwards(
     }
 }
 
-fn chunk_of(row: &SqliteRow) -> Result<Vec<LogLine>, sqlx::Error> {
-    lines_of(count(row, 0)?, row.try_get(1)?)
+/// The lines of a chunk whose first `seq` and text stand from the column `at` on.
+pub(super) fn chunk_of(row: &SqliteRow, at: usize) -> Result<Vec<LogLine>, sqlx::Error> {
+    lines_of(count(row, at)?, row.try_get(at + 1)?)
 }
 
 /// The line that stands where lines were dropped, if any were.
@@ -179,7 +180,8 @@ async fn marker(connection: &mut SqliteConnection, instance: u64) -> Result<Opti
         lag(last, 1, 0) OVER (ORDER BY first) AS before FROM logs INDEXED BY logs_window WHERE number = ?) \
         WHERE first > before + 1 ORDER BY first LIMIT 1)";
     let rows = fetch(connection, sql, arguments).await?;
-    let Some(next) = rows.first().map(chunk_of).transpose()?.and_then(|chunk| chunk.into_iter().next()) else {
+    let Some(next) = rows.first().map(|row| chunk_of(row, 0)).transpose()?.and_then(|chunk| chunk.into_iter().next())
+    else {
         return Ok(None);
     };
     let text = format!("{} lines dropped here: the log is over limits.log", thousands(dropped));

@@ -175,6 +175,14 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// An empty store in memory, as the migrations make one.
+pub(super) async fn in_memory() -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = connection::in_memory().await?;
+    let made = MIGRATIONS.run_direct(None, &mut connection, false).await;
+    made.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    Ok(connection)
+}
+
 /// Counts this boot; at the first one the store gets its key.
 async fn count_boot(connection: &mut SqliteConnection) -> Result<(u64, [u8; 32]), Fault> {
     let mut fresh = [0; 32];

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use taskwright::store::{
-    Store,
-    sqlite::{Settings, SqliteStore},
+use taskwright::{
+    domain::{Definition, LogChunk, Source, Stream, Workload},
+    store::{
+        DefinitionChange, Finding, Finish, IdempotencyClaim, Start, Store,
+        sqlite::{Settings, SqliteStore},
+    },
 };
 use tempfile::TempDir;
 
@@ -12,6 +15,7 @@ use super::{
     scene::*,
     sqlite::{run, scene},
 };
+use crate::support::server;
 
 #[tokio::test]
 async fn planted_damage_is_found() {
@@ -115,12 +119,55 @@ async fn planted_damage_is_found() {
             "INSERT INTO idempotency (principal, key, fingerprint, first_number, instances, expires_at) VALUES ('', 'k', x'', 50, 2, 1)",
             "idempotency key `k`",
         ),
+        ("UPDATE instances SET priority = 99999 WHERE number = 2", "cannot be read: priority"),
+        ("UPDATE instances SET max_attempts = 5000000000 WHERE number = 2", "cannot be read: count"),
+        ("UPDATE instances SET retry_of = x'01' WHERE number = 2", "cannot be read"),
+        ("UPDATE instances SET retry_of = id WHERE number = 2", "runs itself again"),
+        ("UPDATE instances SET batch = -1 WHERE number = 2", "cannot be read"),
+        ("UPDATE instances SET message = CAST(x'ff' AS TEXT) WHERE number = 1", "cannot be read: message"),
+        ("UPDATE instances SET inputs = CAST(x'7b22ff223a307d' AS TEXT) WHERE number = 1", "cannot be read: inputs"),
+        ("UPDATE instances SET number = -5 WHERE number = 2", "instance -5: has a number that no instance can have"),
+        ("UPDATE instances SET task_id = 'a/b' WHERE number = 2", "task id that no task can have"),
+        (
+            "UPDATE instances SET verdict = '{\"status\":\"failed\",\"message\":null}' WHERE number = 2",
+            "a verdict before its first attempt",
+        ),
+        ("UPDATE instances SET message = 'half' WHERE number = 2", "a message or a verdict before its first attempt"),
+        (
+            "UPDATE instances SET status = 4, finished_at = created_at WHERE number = 2",
+            "cancelled before its first attempt, and nobody asked",
+        ),
+        (
+            "UPDATE instances SET status = 4, ready = 0, finished_at = created_at - 1, stop_requested_at = 1, stop_deadline = 1 \
+             WHERE number = 2",
+            "ended before it was made",
+        ),
+        (
+            "UPDATE instances SET status = 3, finished_at = created_at, \
+             error = '{\"kind\":\"queue_timeout\",\"after\":1,\"message\":\"\",\"attempt\":0}' WHERE number = 2",
+            "failed before its first attempt without a queue_timeout",
+        ),
+        ("UPDATE instances SET status = 2, finished_at = started_at WHERE number = 1", "is done and never changed"),
+        (
+            "DROP TRIGGER instances_done_is_final; CREATE TRIGGER instances_done_is_final BEFORE UPDATE ON instances WHEN 0 \
+             BEGIN SELECT 1; END",
+            "`instances_done_is_final` is not what this version makes",
+        ),
+        (
+            "DROP INDEX instances_scheduled; CREATE INDEX instances_scheduled ON instances (number)",
+            "`instances_scheduled` is not what",
+        ),
+        ("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3", "migration 3 is not recorded"),
+        ("INSERT INTO rollups VALUES (7, 99)", "put together to 7 minutes"),
+        ("DELETE FROM _sqlx_migrations WHERE version = 6", "migration 6 is not recorded"),
     ];
-    for (sql, expected) in damages {
+    for (at, (sql, expected)) in damages.into_iter().enumerate() {
         let (scene, path) = scene().await;
         scene.running(new("a")).await;
         scene.pending(labelled("a", [("k", "v")])).await;
-        scene.is_sound().await;
+        if at == 0 {
+            scene.is_sound().await;
+        }
         // Who damages a store has the triggers out of the way first.
         run(&path, &format!("DROP TRIGGER instances_inputs_are_written_once; {sql}; {INPUTS_TRIGGER}"))
             .await
@@ -129,6 +176,115 @@ async fn planted_damage_is_found() {
         assert!(findings.iter().any(|finding| finding.detail.contains(expected)), "{sql}: {findings:?}");
     }
 }
+
+/// One that failed once and completed then, with a log; one that failed at its first attempt; one that waits for its
+/// second; one with a key; a definition.
+async fn rich() -> (Scene, std::path::PathBuf) {
+    let (scene, path) = scene().await;
+    let fails = |number, attempt, ending| Finish { exit_code: Some(3), ..finish_as(number, attempt, ending) };
+    let first = scene.running(retried("a")).await;
+    let now = scene.now();
+    scene.commit(|batch| batch.finishes.push(fails(first, 1, again(now, error("no", 1))))).await;
+    assert_eq!(scene.claim("a", 1).await, [first]);
+    let lost = LogChunk { dropped: 3, ..chunk(first, 6, Stream::Stdout, &["last"]) };
+    let logs = vec![chunk(first, 1, Stream::Stdout, &["one", "two"]), lost];
+    scene.commit(|batch| batch.logs = logs).await;
+    scene.commit(|batch| batch.finishes.push(Finish { exit_code: Some(0), ..finish(first, 2) })).await;
+    let second = scene.running(new("a")).await;
+    scene.commit(|batch| batch.finishes.push(fails(second, 1, failed(error("no", 1))))).await;
+    let third = scene.running(retried("a")).await;
+    let later = scene.now().after(Duration::from_secs(60));
+    scene.commit(|batch| batch.finishes.push(fails(third, 1, again(later, error("no", 1))))).await;
+    let claim = IdempotencyClaim { principal: "".into(), key: "k".into(), fingerprint: [7; 32] };
+    let keyed = Start { instances: vec![new("b")], idempotency: Some(claim) };
+    scene.commit(|batch| batch.starts.push(keyed)).await;
+    let definition = Definition {
+        command: Some(vec!["true".into()]),
+        input_schema: Some(json("{}")),
+        ..Definition::new("d".parse().expect("an id"), Workload::Remote, Source::Registered)
+    };
+    scene.commit(|batch| batch.definition = Some(DefinitionChange::Register(Arc::new(definition)))).await;
+    (scene, path)
+}
+
+#[tokio::test]
+async fn damage_of_what_stands_beside_instances_is_found() {
+    let damages = [
+        ("UPDATE attempts SET error = 'zzz' WHERE number = 1", "has a record of attempt 1 that cannot be read"),
+        ("UPDATE attempts SET exit_code = 99999999999 WHERE number = 1", "that cannot be read: exit_code"),
+        ("UPDATE attempts SET error = NULL WHERE number = 1", "with an error that does not go with its end"),
+        ("UPDATE attempts SET ended = 'completed' WHERE number = 1 AND attempt = 1", "does not go with its end"),
+        ("UPDATE attempts SET ended = 'completed', error = NULL WHERE number = 1", "after which there was no other"),
+        ("UPDATE attempts SET signal = 9 WHERE number = 1", "both an exit code and a signal"),
+        ("UPDATE attempts SET ended = 'completed', error = NULL WHERE number = 2", "last attempt that contradicts it"),
+        ("UPDATE attempts SET ended = 'completed', error = NULL WHERE number = 3", "last attempt that contradicts it"),
+        ("UPDATE attempts SET node = 'elsewhere' WHERE number = 2", "last attempt that contradicts it"),
+        ("UPDATE attempts SET finished_at = finished_at + 1 WHERE number = 2", "last attempt that contradicts it"),
+        (
+            "UPDATE instances SET updated_at = updated_at - 1 WHERE number = 1",
+            "ended at another time than it last changed",
+        ),
+        ("DELETE FROM attempts WHERE number = 1 AND attempt = 1", "no record of an earlier attempt"),
+        ("UPDATE instances SET max_attempts = 1 WHERE number = 3", "pending with no attempt left"),
+        ("UPDATE logs SET body = '[1,2]' WHERE first = 1", "a log that cannot be read"),
+        ("UPDATE logs SET body = replace(body, '[0,', '[9,')", "a log that cannot be read: stream 9"),
+        ("UPDATE logs SET body = replace(body, ',1,\"last\"', ',3,\"last\"')", "of attempts that it never had"),
+        ("UPDATE logs SET bytes = bytes + 1", "a log of another size"),
+        ("DELETE FROM logs WHERE first = 1", "lost lines of its log that are not counted"),
+        ("DELETE FROM log_losses", "lost lines of its log that are not counted"),
+        ("UPDATE log_losses SET dropped = -3", "lost lines that is not above 0"),
+        ("UPDATE idempotency SET fingerprint = x''", "does not tell what was asked for"),
+        ("UPDATE idempotency SET first_number = 3", "with which not all were made"),
+        ("UPDATE definitions SET max_attempts = 0", "has a max_attempts that is not above 0"),
+        ("UPDATE definitions SET concurrency = 0", "has a concurrency that is not above 0"),
+        ("UPDATE definitions SET timeout = -1", "has a timeout that is not above 0"),
+        ("UPDATE definitions SET input_schema = '{'", "the definition `d` cannot be read"),
+        ("UPDATE definitions SET input_schema = '5'", "an input_schema that is neither an object nor a boolean"),
+        ("UPDATE definitions SET command = '[]'", "the definition `d` cannot be read"),
+    ];
+    for (at, (sql, expected)) in damages.into_iter().enumerate() {
+        let (scene, path) = rich().await;
+        if at == 0 {
+            scene.is_sound().await;
+        }
+        run(&path, &format!("DROP TRIGGER instances_done_is_final; {sql}; {FINAL_TRIGGER}")).await.expect(sql);
+        let findings = scene.store.check().await.expect("it reads");
+        assert!(findings.iter().any(|finding| finding.detail.contains(expected)), "{sql}: {findings:?}");
+    }
+}
+
+#[tokio::test]
+async fn definitions_that_no_daemon_takes_are_found() {
+    let (scene, path) = scene().await;
+    let command = |id: &str| Definition {
+        command: Some(vec!["true".into()]),
+        ..Definition::new(id.parse().expect("an id"), Workload::Remote, Source::Registered)
+    };
+    let no_schema = Definition { input_schema: Some(json(r#"{"type":5}"#)), ..command("d") };
+    for definition in [command("fine"), no_schema, command("sleep")] {
+        scene.commit(|batch| batch.definition = Some(DefinitionChange::Register(Arc::new(definition)))).await;
+    }
+    scene.store.close().await;
+    let found = server::run(&["fsck", "--database", &format!("sqlite://{}", path.display())]);
+    let text = String::from_utf8_lossy(&found.stdout);
+    assert_eq!((found.status.code(), text.lines().count()), (Some(1), 2), "{text}");
+    assert!(text.starts_with("the input_schema of task `d` is not a valid JSON Schema"), "{text}");
+    assert!(text.contains("`sleep (compiled in)` and the definition `sleep`"), "{text}");
+}
+
+#[tokio::test]
+async fn many_findings_of_one_kind_are_counted() {
+    let (scene, path) = scene().await;
+    scene.start((0..250).map(|_| new("a"))).await;
+    run(&path, "UPDATE instances SET version = 0").await.expect("it is damaged");
+    let findings = scene.store.check().await.expect("it reads");
+    assert_eq!(findings.len(), 101, "{findings:?}");
+    assert_eq!(findings[99].detail, "has a version below 1");
+    assert_eq!(findings[100], Finding { instance: None, detail: "… and 150 more: has a version below 1".into() });
+}
+
+const FINAL_TRIGGER: &str = "CREATE TRIGGER instances_done_is_final BEFORE UPDATE ON instances WHEN OLD.status >= 2 BEGIN \
+    SELECT RAISE(ABORT, 'a done instance never changes'); END";
 
 const INPUTS_TRIGGER: &str = "CREATE TRIGGER instances_inputs_are_written_once BEFORE UPDATE OF inputs ON instances BEGIN \
     SELECT RAISE(ABORT, 'inputs never change'); END";

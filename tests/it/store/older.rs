@@ -35,7 +35,7 @@ async fn of_schema_4(path: &PathBuf) {
                  FROM (VALUES (1, 1, 0, 1), (2, 0, 1, 1), (3, 1, 0, 1), (4, 0, 1, 0), (5, 1, 0, 1)), \
                     (SELECT 1690000000000000 AS t); \
                  INSERT INTO attempts (number, attempt, node, started_at, finished_at, ended) \
-                    VALUES (2, 1, 'here', 1690000000000000, 1690000000000005, 'failed'); \
+                    VALUES (2, 1, 'here', 1690000000000000, 1690000000000005, 'interrupted'); \
                  INSERT INTO inputs SELECT number, '{{\"n\":' || number || '}}' FROM instances; \
                  INSERT INTO outputs VALUES (1, '{{\"old\":1}}'), (2, '{{\"old\":2}}'), (3, '{{\"old\":3}}'), \
                     (5, '{{\"old\":\"{long}\"}}'); \

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Row, SqliteConnection};
 
-use super::{MOST, finding_of_store};
+use super::{Kind, each, finding_of_store};
 use crate::{
     domain::{Histogram, Micros, Status},
     store::{
@@ -41,15 +41,12 @@ pub(super) async fn check(connection: &mut SqliteConnection, findings: &mut Vec<
     arguments.add(rollup::FORGOTTEN)?;
     let forgotten: i64 =
         fetch(connection, rollup::DONE_TO, arguments).await?.first().map_or(Ok(0), |row| row.try_get(0))?;
-    let first = findings.len();
     let empty = Told::default();
     let mut places: Vec<&(i64, String)> = told.keys().chain(there.keys()).collect();
     places.sort_unstable();
     places.dedup();
+    let mut kind = Kind::new(findings, "counters that tell of something else than there is");
     for place in places {
-        if findings.len() - first >= MOST {
-            return Ok(());
-        }
         let (minute, task_id) = place;
         if *minute < forgotten {
             continue;
@@ -69,12 +66,11 @@ pub(super) async fn check(connection: &mut SqliteConnection, findings: &mut Vec<
             wrong.push("durations that are not those of its instances".to_owned());
         }
         let time = Micros(minute.saturating_mul(MINUTE));
-        findings.extend(
-            wrong
-                .into_iter()
-                .map(|wrong| finding_of_store(format!("the counters of `{task_id}` at {time} tell of {wrong}"))),
-        );
+        for wrong in wrong {
+            kind.add(finding_of_store(format!("the counters of `{task_id}` at {time} tell of {wrong}")));
+        }
     }
+    kind.end();
     Ok(())
 }
 
@@ -92,15 +88,19 @@ async fn totals(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) 
     let sql = "SELECT task_id, status, sum(told), sum(there) FROM (\
         SELECT task_id, status, n AS told, 0 AS there FROM totals \
         UNION ALL SELECT task_id, status, 0, count(*) FROM instances GROUP BY task_id, status) \
-        GROUP BY task_id, status HAVING sum(told) <> sum(there) LIMIT 100";
-    for row in fetch(connection, sql, Arguments::default()).await? {
+        GROUP BY task_id, status HAVING sum(told) <> sum(there)";
+    let mut kind = Kind::new(findings, "counts of instances that tell of others than there are");
+    each(connection, sql, |row| {
         let task_id: &str = row.try_get(0)?;
         let status = status_of(row.try_get(1)?).map_or("unknown", Status::as_str);
         let (told, there) = (row.try_get::<i64, _>(2)?, row.try_get::<i64, _>(3)?);
-        findings.push(finding_of_store(format!(
+        kind.add(finding_of_store(format!(
             "the counters tell of {told} {status} instances of `{task_id}`, and there are {there}"
         )));
-    }
+        Ok(())
+    })
+    .await?;
+    kind.end();
     Ok(())
 }
 
@@ -113,10 +113,20 @@ type Spans = HashMap<String, BTreeMap<i64, i64>>;
 async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) -> Result<(Places, Spans), sqlx::Error> {
     let sql = "SELECT task_id, minute FROM minutes WHERE CASE minute WHEN 9223372036854775807 \
         THEN span <> 1 OR started <> 0 OR gone_started <> 0 OR gone_completed <> 0 OR gone_failed <> 0 \
-        OR gone_cancelled <> 0 OR durations IS NOT NULL ELSE pending <> 0 OR running <> 0 END LIMIT 100";
-    for row in fetch(connection, sql, Arguments::default()).await? {
-        findings.push(no_sense(row.try_get(0)?, row.try_get(1)?));
-    }
+        OR gone_cancelled <> 0 OR durations IS NOT NULL ELSE pending <> 0 OR running <> 0 END";
+    let mut kind = Kind::new(findings, "counters that make no sense");
+    each(connection, sql, |row| {
+        kind.add(no_sense(row.try_get(0)?, row.try_get(1)?));
+        Ok(())
+    })
+    .await?;
+    let sql = "SELECT span FROM rollups WHERE span NOT IN (0, 60, 1440)";
+    each(connection, sql, |row| {
+        let span: i64 = row.try_get(0)?;
+        kind.add(finding_of_store(format!("counters are put together to {span} minutes, which no row stands for")));
+        Ok(())
+    })
+    .await?;
     let mut spans = Spans::new();
     let sql = "SELECT task_id, minute, span FROM minutes WHERE span > 1 AND minute < 9223372036854775807";
     for row in fetch(connection, sql, Arguments::default()).await? {
@@ -139,8 +149,8 @@ async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) ->
             let n = |column: usize| row.try_get::<i64, _>(column);
             let columns: Vec<i64> = (3..11).map(n).collect::<Result<_, _>>()?;
             let bad_span = !SPANS.contains(&span) || minute % span != 0;
-            if (bad_span || columns.iter().any(|n| *n < 0)) && findings.len() < 10 * MOST {
-                findings.push(no_sense(task_id, *minute));
+            if bad_span || columns.iter().any(|n| *n < 0) {
+                kind.add(no_sense(task_id, *minute));
             }
             let told = places.entry((cover(&spans, task_id, *minute), task_id.clone())).or_default();
             let add = |to: &mut i64, at: usize| *to = to.saturating_add(columns[at]);
@@ -152,12 +162,13 @@ async fn told(connection: &mut SqliteConnection, findings: &mut Vec<Finding>) ->
             }
             match histogram_of(row.try_get(11)?) {
                 Ok(histogram) => told.durations.merge(&histogram),
-                Err(_) => findings.push(finding_of_store(format!(
+                Err(_) => kind.add(finding_of_store(format!(
                     "the counters of `{task_id}` in minute {minute} hold durations that cannot be read"
                 ))),
             }
         }
         if rows.len() < PAGE {
+            kind.end();
             return Ok((places, spans));
         }
     }

@@ -1,4 +1,4 @@
-//! What must hold of each instance, and what must be there.
+//! What must hold of each instance.
 
 /// Each selects the numbers of the instances of which its text is true.
 pub(super) const RULES: &[(&str, &str)] = &[
@@ -47,7 +47,6 @@ pub(super) const RULES: &[(&str, &str)] = &[
         "has a timeout or delay that is not above 0",
         "FROM instances WHERE timeout <= 0 OR queue_timeout <= 0 OR retry_delay <= 0",
     ),
-    ("has a task id that no task can have", "FROM instances WHERE length(task_id) NOT BETWEEN 1 AND 128"),
     (
         "has an output before its first attempt",
         "FROM instances i WHERE i.attempt = 0 \
@@ -94,38 +93,63 @@ pub(super) const RULES: &[(&str, &str)] = &[
         "has a log that is no JSON",
         "FROM logs WHERE NOT json_valid(body) OR last < first OR json_array_length(body) <> last - first + 1",
     ),
-];
-
-/// The tables, views, indexes and triggers there must be.
-pub(super) const SCHEMA: [&str; 28] = [
-    "meta",
-    "instances",
-    "inputs",
-    "outputs",
-    "labels",
-    "attempts",
-    "idempotency",
-    "logs",
-    "log_losses",
-    "totals",
-    "minutes",
-    "rollups",
-    "definitions",
-    "instances_ready",
-    "instances_scheduled",
-    "instances_expiring",
-    "instances_status",
-    "idempotency_expires",
-    "logs_window",
-    "instances_done_is_final",
-    "instances_number_is_spent",
-    "instances_gone_are_counted",
-    "outputs_insert_before_done",
-    "outputs_update_before_done",
-    "outputs_delete_before_done",
-    "inputs_are_written_once",
-    "instances_inputs_are_written_once",
-    "instances_have_one_output",
+    (
+        "is pending with no attempt left",
+        "FROM instances INDEXED BY instances_status WHERE status = 0 AND attempt >= max_attempts",
+    ),
+    (
+        "has a progress, a message or a verdict before its first attempt",
+        "FROM instances WHERE attempt = 0 AND (progress <> 0.0 OR message IS NOT NULL OR verdict IS NOT NULL)",
+    ),
+    (
+        "was cancelled before its first attempt, and nobody asked for that",
+        "FROM instances INDEXED BY instances_status WHERE status = 4 AND attempt = 0 AND stop_requested_at IS NULL",
+    ),
+    (
+        "failed before its first attempt without a queue_timeout",
+        "FROM instances INDEXED BY instances_status WHERE status = 3 AND attempt = 0 AND queue_timeout IS NULL",
+    ),
+    ("ended before it was made", "FROM instances WHERE started_at IS NULL AND finished_at < created_at"),
+    (
+        "ended at another time than it last changed",
+        "FROM instances WHERE finished_at <> max(updated_at, coalesce(started_at, created_at))",
+    ),
+    ("is done and never changed", "FROM instances WHERE status >= 2 AND version < 2"),
+    ("runs itself again", "FROM instances WHERE retry_of = id"),
+    (
+        "has no record of an earlier attempt",
+        "FROM instances i WHERE i.attempt > 1 AND i.attempt - 1 > \
+         (SELECT count(*) FROM attempts a WHERE a.number = i.number AND a.attempt BETWEEN 1 AND i.attempt - 1)",
+    ),
+    (
+        "has a record of an attempt with an error that does not go with its end",
+        "FROM attempts a WHERE (a.ended = 'failed' AND a.error IS NULL) \
+         OR (a.ended IN ('completed', 'cancelled') AND a.error IS NOT NULL)",
+    ),
+    (
+        "has a record of an attempt with both an exit code and a signal",
+        "FROM attempts a WHERE a.exit_code IS NOT NULL AND a.signal IS NOT NULL",
+    ),
+    (
+        "has a record of its last attempt that contradicts it",
+        "FROM attempts a JOIN instances i ON i.number = a.number AND i.attempt = a.attempt WHERE \
+         a.started_at <> i.started_at OR a.node <> i.node OR CASE i.status \
+         WHEN 0 THEN a.ended NOT IN ('failed', 'interrupted') \
+         WHEN 2 THEN a.ended NOT IN ('completed', 'interrupted') OR a.finished_at <> i.finished_at \
+         WHEN 3 THEN a.ended NOT IN ('failed', 'interrupted') OR a.finished_at <> i.finished_at \
+         WHEN 4 THEN a.ended = 'completed' ELSE 0 END",
+    ),
+    (
+        "has a record of an earlier attempt after which there was no other",
+        "FROM attempts a JOIN instances i ON i.number = a.number WHERE a.attempt < i.attempt \
+         AND a.ended NOT IN ('failed', 'interrupted')",
+    ),
+    ("has a count of lost lines that is not above 0", "FROM log_losses WHERE dropped < 1"),
+    (
+        "has lost lines of its log that are not counted",
+        "FROM (SELECT number, max(last) - sum(last - first + 1) AS missing FROM logs INDEXED BY logs_window \
+         GROUP BY number) l WHERE missing > coalesce((SELECT dropped FROM log_losses o WHERE o.number = l.number), 0)",
+    ),
 ];
 
 /// Tables whose rows belong to an instance.
