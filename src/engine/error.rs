@@ -100,6 +100,9 @@ pub enum EngineError {
     /// The store cannot be written now, or answered a read with an error.
     #[error("the store is not available now")]
     Unavailable(#[source] Option<StoreError>),
+    /// The store holds something that cannot be read: another try finds the same.
+    #[error("what was asked for cannot be read")]
+    Unreadable(#[source] StoreError),
     /// The store refused this very item: a defect.
     #[error("the store refused the write: {detail}")]
     Refused {

@@ -138,7 +138,10 @@ pub enum OpenEngineError {
 }
 
 fn unreadable(error: StoreError) -> EngineError {
-    EngineError::Unavailable(Some(error))
+    match error {
+        StoreError::Corrupt { .. } => EngineError::Unreadable(error),
+        StoreError::Unavailable(_) => EngineError::Unavailable(Some(error)),
+    }
 }
 
 fn unknown(key: InstanceKey) -> EngineError {

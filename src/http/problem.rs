@@ -354,6 +354,7 @@ impl From<EngineError> for Problem {
                 problem.more().cause = cause;
                 problem
             }
+            EngineError::Unreadable(_) => Problem::internal(chain(&error)),
             EngineError::Refused { .. } => Problem::internal(told),
             EngineError::NotDone { .. } => Problem::new(Kind::InstanceNotDone, told),
             EngineError::AttemptOver => Problem::over(Kind::AttemptOver, told),

@@ -98,7 +98,8 @@ kinds! {
     InvalidInputs = 422, "invalid-inputs", "Invalid inputs";
     /// The idempotency key was used for another request. Use a new key.
     IdempotencyKeyReused = 422, "idempotency-key-reused", "Idempotency key reused";
-    /// A defect of the server. Its log tells more under the `request_id`.
+    /// A defect of the server, or something in its store that cannot be read, which `taskwright fsck` names. Its log tells more
+    /// under the `request_id`.
     Internal = 500, "internal", "Internal error";
     /// As many instances are pending as `limits.pending` allows. Try again after `Retry-After` seconds.
     QueueFull = 503, "queue-full", "Queue full";

@@ -1,12 +1,31 @@
 //! Every refusal is specific, has one form, and comes in the order that the contract states.
 
 use serde_json::json;
+use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::contract::Api;
 
 /// Method, path, headers, body; status and problem.
 type Case =
     (&'static str, &'static str, &'static [(&'static str, &'static str)], Option<&'static str>, u16, &'static str);
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_no_passing_trouble() {
+    let api = Api::start().await;
+    let id = api.sleep(0.0).await;
+    api.get(&format!("/v1/instances/{id}?wait")).await;
+    let options = SqliteConnectOptions::new().filename(api.server.database());
+    let mut beside = options.connect().await.unwrap();
+    let damage = "DROP TRIGGER instances_done_is_final; UPDATE instances SET priority = 99999";
+    sqlx::raw_sql(damage).execute(&mut beside).await.unwrap();
+    beside.close().await.unwrap();
+    let refused = api.get("/v1/instances").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (500, "internal"));
+    assert_eq!(refused.headers.get("retry-after"), None);
+    let logged = api.server.stderr();
+    let lines: Vec<_> = logged.lines().filter(|line| line.contains("what was asked for cannot be read")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("out of range")), "{logged}");
+}
 
 #[tokio::test]
 async fn each_refusal_has_its_problem() {
