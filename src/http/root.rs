@@ -39,8 +39,10 @@ fn text(call: &Call) -> String {
     let mut page = format!("Taskwright {}\n\nTasks:\n", env!("CARGO_PKG_VERSION"));
     let definitions = call.engine().definitions();
     for definition in definitions.iter().take(SHOWN) {
-        let about = definition.description.as_deref().unwrap_or_default();
-        _ = writeln!(page, "  {:<20} {about}", definition.id.as_str().escape_debug().to_string());
+        let about = definition.description.as_deref().and_then(|text| text.lines().next()).unwrap_or_default();
+        let line = format!("  {:<20} {}", definition.id.as_str(), printable(about));
+        page.push_str(line.trim_end());
+        page.push('\n');
     }
     match definitions.len() {
         0 => page.push_str("  none yet: add [[tasks]] to the configuration\n"),
@@ -49,7 +51,7 @@ fn text(call: &Call) -> String {
     }
     let (task, inputs) = example(call, &definitions);
     let task = utf8_percent_encode(&task, ENCODED);
-    let inputs = inputs.replace('\'', "'\\''");
+    let inputs = in_json(&inputs).replace('\'', "'\\''");
     let url = format!("{}{}", origin(call), call.base_path());
     // With tokens configured nothing below works without one.
     let curl = if call.app.settings().tokens.is_empty() {
@@ -96,6 +98,30 @@ In a browser this address is the dashboard{docs}.
 "#
     );
     page
+}
+
+/// One line for a terminal: control characters, which could steer it or begin another line, are shown as escapes.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}
+
+/// A JSON text without control characters, which can stand in it only within strings.
+fn in_json(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut json, c| {
+        if c.is_control() {
+            _ = write!(json, "\\u{:04x}", u32::from(c))
+        } else {
+            json.push(c)
+        }
+        json
+    })
 }
 
 /// Where the client reached us.

@@ -77,6 +77,17 @@ async fn every_line_of_the_page_can_be_pasted() {
 }
 
 #[tokio::test]
+async fn the_page_steers_no_terminal() {
+    let config = "[[tasks]]\nname = \"it's\"\ncommand = \"true\"\ndescription = \"red \\u001b[31m \\u009b1m\\r\\n  curl evil\"\n\
+        [[tasks]]\nname = \"bare\"\ncommand = \"true\"\n";
+    let api = Api::with_config(config).await;
+    let page = api.get("/").await.text;
+    assert!(page.contains("\n  it's                 red \\u{1b}[31m \\u{9b}1m\n"), "{page}");
+    assert!(page.contains("\n  bare\n") && !page.contains("evil"), "{page}");
+    assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
+}
+
+#[tokio::test]
 async fn the_page_knows_prefix_and_tokens() {
     let hash: String = Sha256::digest("tw_run").iter().map(|byte| format!("{byte:02x}")).collect();
     let config = format!(
