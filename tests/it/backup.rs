@@ -188,6 +188,14 @@ async fn nothing_is_overwritten_unasked() {
     assert!(backup(&url(&store), &target, &["--force"]).status.success());
     assert!(run(&["fsck", "--database", &url(&target)]).status.success());
 
+    // The store of another daemon, whose log holds what was acknowledged.
+    let server = TestServer::start().await;
+    server.start_task("sleep", serde_json::json!({"seconds": 0})).await;
+    for flags in [&[][..], &["--force"]] {
+        refused(&backup(&url(&store), &server.database(), flags), 2, "is the store of a running daemon");
+    }
+    server.fsck();
+
     // The store itself, by any name.
     let own = fs::read(&store).unwrap();
     symlink(&store, folder.path().join("link.db")).unwrap();

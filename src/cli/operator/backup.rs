@@ -80,7 +80,7 @@ async fn tell(backup: &Backup) {
 fn refused(error: BackupError) -> Failure {
     let code = match &error {
         BackupError::Open(_) => UNAVAILABLE,
-        BackupError::Own(_) | BackupError::NoFile(_) => USAGE,
+        BackupError::Own(_) | BackupError::InUse(_) | BackupError::NoFile(_) => USAGE,
         BackupError::Exists(_) | BackupError::LeftOver(_) | BackupError::Write { .. } | BackupError::Copy(_) => FAILURE,
     };
     Failure::new(code, chain(&error))

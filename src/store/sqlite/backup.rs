@@ -4,7 +4,7 @@
 //! another name, synced, and only then renamed: a file of the wanted name is always whole.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -63,6 +63,9 @@ pub enum BackupError {
     /// The name is that of the store, or of a file that belongs to it.
     #[error("{0} belongs to the store itself: give another name")]
     Own(String),
+    /// The name is that of the store of a daemon that runs.
+    #[error("{0} is the store of a running daemon: give another name")]
+    InUse(String),
     /// The name is that of something that is no file.
     #[error("{0} is no regular file: give another name")]
     NoFile(String),
@@ -99,6 +102,9 @@ impl Backup {
             if is_same(&with_suffix(store, suffix), target) {
                 return Err(BackupError::Own(shown(target)));
             }
+        }
+        if is_in_use(target) {
+            return Err(BackupError::InUse(shown(target)));
         }
         match fs::metadata(target) {
             Ok(found) if !found.is_file() => return Err(BackupError::NoFile(shown(target))),
@@ -223,6 +229,14 @@ impl Backup {
 
 fn write(path: &Path, source: io::Error) -> BackupError {
     BackupError::Write { path: path.display().to_string(), source }
+}
+
+/// Whether a daemon has the store at `path` open. A lock that cannot be looked at tells nothing.
+fn is_in_use(path: &Path) -> bool {
+    // The lock lies beside the file itself, where `path` is a link to one.
+    let Ok(path) = path.canonicalize() else { return false };
+    let lock = File::open(with_suffix(&path, ".lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Whether two paths lead to one file.
