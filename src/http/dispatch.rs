@@ -113,12 +113,14 @@ async fn answer(
     (operation.run)(call).await
 }
 
-/// Leaves out the body of an answer to HEAD, and says how long it would be (RFC 9110 §8.6), where that is known.
+/// Leaves out the body of an answer to HEAD, and says how long it would be, where that is known and there can be one
+/// (RFC 9110 §8.6).
 fn without_body(response: &mut Response) {
-    let length = response.body().size_hint().exact();
+    let has_length = response.status() != StatusCode::NO_CONTENT;
+    let length = response.body().size_hint().exact().filter(|_| has_length);
     *response.body_mut() = match length {
         Some(_) => Body::empty(),
-        // Of no known length: an empty one would be told as of length 0.
+        // An empty one would be told as of length 0.
         None => Body::from_stream(futures_util::stream::empty::<Result<bytes::Bytes, std::convert::Infallible>>()),
     };
     if let Some(length) = length {

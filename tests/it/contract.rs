@@ -358,6 +358,18 @@ async fn the_open_pages_answer_curl_and_browsers() {
         assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
     }
     assert_eq!(api.get("/problems/nothing").await.status, 404);
+    // Nothing follows a 204, so that no length is told of it.
+    let id = api.sleep(0.0).await;
+    let done = api.get(&format!("/v1/instances/{id}?wait")).await.json();
+    let last = done["version"].to_string();
+    for method in ["GET", "HEAD"] {
+        let path = format!("/v1/instances/{id}/events");
+        let ended = api.send(method, &path, &[("last-event-id", &last)], None).await;
+        assert_eq!(ended.status, 204, "{method}");
+        for name in ["content-length", "transfer-encoding"] {
+            assert_eq!(ended.headers.get(name), None, "{method} {name}");
+        }
+    }
     let yaml = api.get("/openapi.yaml").await.text;
     assert_eq!(yaml, taskwright::http::openapi::document_yaml());
 }
