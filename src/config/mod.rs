@@ -32,7 +32,10 @@ use crate::{
     domain::{RetentionOptions, bounds, size::ByteSize},
     engine::{self, CommandTask},
     http,
-    store::sqlite::{self, Synchronous},
+    store::{
+        OpenError,
+        sqlite::{self, Synchronous},
+    },
 };
 use section::Section;
 use sources::Merged;
@@ -326,7 +329,11 @@ fn platform_name(numerous: &mut Section<'_>, key: &str) -> Result<Option<Arc<str
 
 fn read_store(database: &mut Section<'_>, sources: &Sources) -> Result<sqlite::Settings, ConfigError> {
     let mut store = match database.text("url")? {
-        Some(url) => sqlite::Settings::from_url(&url).map_err(|_| {
+        Some(url) => sqlite::Settings::from_url(&url).map_err(|error| {
+            let url = match error {
+                OpenError::Url { url } => url,
+                _ => String::new(),
+            };
             database.error("url", format!("`{url}` is not understood: write sqlite:///absolute/path.db"))
         })?,
         None => sqlite::Settings { path: paths::database(sources), synchronous: Synchronous::Full },

@@ -20,6 +20,9 @@ use crate::domain::suggest;
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 4 << 20;
 
+/// How the names of our variables begin.
+const PREFIX: &str = "TASKWRIGHT_";
+
 /// What a configuration is made from. Later ones win: file, variables, flags.
 #[derive(Default)]
 pub struct Sources {
@@ -68,7 +71,7 @@ impl Sources {
         }
         let mut from: BTreeMap<String, &str> = BTreeMap::new();
         for (name, value) in &self.variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("TASKWRIGHT_") && name.contains("__")) else {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX) && name.contains("__")) else {
                 continue;
             };
             let text = value.to_str().ok_or_else(|| ConfigError::Value {
@@ -150,13 +153,16 @@ impl Merged {
     fn target(&self, name: &str) -> Result<Target, ConfigError> {
         let unknown = || {
             let known = keys::variables();
-            let hint = match suggest::nearest(name, known.iter().map(String::as_str)) {
-                Some(near) => format!("; did you mean `{near}`?"),
+            // What all have in common makes none near.
+            let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+            let known: Vec<String> = known.iter().map(|known| own(known)).collect();
+            let hint = match suggest::nearest(&own(name), known.iter().map(String::as_str)) {
+                Some(near) => format!("; did you mean `{PREFIX}{near}`?"),
                 None => "; it is TASKWRIGHT_SECTION__KEY for a key of the configuration file".to_owned(),
             };
             ConfigError::Unknown { place: "environment".to_owned(), name: name.to_owned(), hint }
         };
-        let parts: Vec<&str> = name["TASKWRIGHT_".len()..].split("__").collect();
+        let parts: Vec<&str> = name[PREFIX.len()..].split("__").collect();
         // `TASKWRIGHT__TOKENS` has nothing before its double underscore.
         let (head, tail) = match parts.as_slice() {
             ["_TOKENS" | "_TASKS" | "_HANDLERS" | "_TOKENS_FILE" | "_TASKS_FILE" | "_HANDLERS_FILE"] => {

@@ -181,6 +181,7 @@ fn variables_win_over_the_file_and_name_themselves() {
     for (name, value, said) in [
         ("TASKWRIGHT_SEVER__LISTEN", "x", "did you mean `TASKWRIGHT_SERVER__LISTEN`?"),
         ("TASKWRIGHT_SERVER__LISTN", "x", "did you mean `TASKWRIGHT_SERVER__LISTEN`?"),
+        ("TASKWRIGHT_FOO__BAR", "x", "; it is TASKWRIGHT_SECTION__KEY for a key of the configuration file"),
         ("TASKWRIGHT__TOKEN", "x", "did you mean `TASKWRIGHT__TOKENS`?"),
         ("TASKWRIGHT_SERVER__LISTEN", "here", "TASKWRIGHT_SERVER__LISTEN: `here` is no address"),
         ("TASKWRIGHT_WORKER__LOCAL_SLOTS", "many", "TASKWRIGHT_WORKER__LOCAL_SLOTS: "),
@@ -236,6 +237,10 @@ fn each_fault_is_named_with_its_place_and_the_remedy() {
         (
             "database.url = 'mysql://x'".into(),
             "database.url: `mysql://x` is not understood: write sqlite:///absolute/path.db",
+        ),
+        (
+            "database.url = 'postgres://u:sec/r@et@h/db?sslkey=secret'".into(),
+            "database.url: `postgres://(hidden)@h/db?(hidden)` is not understood",
         ),
         ("database.synchronous = 'ful'".into(), "`ful` is not known; did you mean `full`?"),
         ("limits.body = '1 MB'".into(), "limits.body: `1 MB` is no size"),

@@ -29,8 +29,21 @@ impl Settings {
             .filter(|path| !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#', '\0']));
         match path {
             Some(path) => Ok(Settings::at(path)),
-            None => Err(OpenError::Url { url: url.to_owned() }),
+            None => Err(OpenError::Url { url: without_secrets(url) }),
         }
+    }
+}
+
+/// A URL for messages: without who logs in, and with what. Those stand before the last `@`, or in the query.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = match url.find("://") {
+        Some(at) => url.split_at(at + 3),
+        None => ("", url),
+    };
+    let rest = rest.rsplit_once('@').map_or(rest.to_owned(), |(_, host)| format!("(hidden)@{host}"));
+    match rest.split_once('?') {
+        Some((place, _)) => format!("{scheme}{place}?(hidden)"),
+        None => format!("{scheme}{rest}"),
     }
 }
 
