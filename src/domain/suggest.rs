@@ -24,8 +24,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 pub fn hint(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(candidate) => format!("; did you mean `{candidate}`?"),
-        None if known.is_empty() => String::new(),
-        None => format!("; known are {}", known.join(", ")),
+        None => match known {
+            [] => String::new(),
+            [only] => format!("; known is {only}"),
+            _ => format!("; known are {}", known.join(", ")),
+        },
     }
 }
 
@@ -43,5 +46,8 @@ mod tests {
         assert_eq!(nearest("N", ["a", "n"]), Some("n"));
         assert_eq!(nearest(&"timeout".repeat(1 << 20), known), None);
         assert_eq!(hint("prioritty", &known), "; did you mean `priority`?");
+        assert_eq!(hint("zzz", &known), "; known are timeout, queue_timeout, priority");
+        assert_eq!(hint("zzz", &["timeout"]), "; known is timeout");
+        assert_eq!(hint("zzz", &[]), "");
     }
 }

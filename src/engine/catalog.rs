@@ -212,12 +212,10 @@ impl Catalog {
             known.sort_unstable();
             // A long catalogue would drown the message; the nearest name is searched in all of it.
             let hint = match suggest::nearest(name, known.iter().copied()) {
-                Some(nearest) => format!("; did you mean `{nearest}`?"),
-                None if known.is_empty() => String::new(),
                 None if known.len() > 20 => {
                     format!("; known are {} and {} more", known[..20].join(", "), known.len() - 20)
                 }
-                None => format!("; known are {}", known.join(", ")),
+                _ => suggest::hint(name, &known),
             };
             EngineError::UnknownTask { task: name.chars().take(200).collect(), hint }
         })

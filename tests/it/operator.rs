@@ -123,6 +123,18 @@ fn config_show_says_where_each_value_comes_from() {
 }
 
 #[test]
+fn config_check_counts_what_there_is() {
+    let folder = tempdir().unwrap();
+    let hash = "ab".repeat(32);
+    let token = format!("[[tokens]]\nname = 'a'\nsha256 = '{hash}'\nscopes = ['run']\n");
+    for (toml, counted) in [("", "2 tasks, 0 tokens"), (token.as_str(), "2 tasks, 1 token")] {
+        let file = write(folder.path(), "config.toml", toml);
+        let output = command().args(["config", "check", "--config"]).arg(&file).output().unwrap();
+        assert!(text(&output.stdout).ends_with(&format!(": valid; {counted}\n")), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
 fn what_config_show_prints_is_a_configuration() {
     let folder = tempdir().unwrap();
     for (n, toml) in ["", SECRETS, "[server]\nlisten = '0.0.0.0:8080'\n[[tokens]]\nname = 'a'\nsha256 = 'abababababababababababababababababababababababababababababababab'\nscopes = ['run']"].iter().enumerate() {

@@ -22,7 +22,9 @@ pub(super) fn check(program: Program<'_>, file: ConfigFile) -> Result<(), Failur
     config.check_exposure()?;
     let definitions = catalog(program, &config)?.iter().count();
     let place = config.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
-    print::line(&format!("{place}: valid; {definitions} tasks, {} tokens", config.tokens.len()))
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let (tasks, tokens) = (counted(definitions, "task"), counted(config.tokens.len(), "token"));
+    print::line(&format!("{place}: valid; {tasks}, {tokens}"))
 }
 
 pub(super) fn show(shown: ConfigShow) -> Result<(), Failure> {

@@ -119,7 +119,7 @@ async fn a_daemon_that_wants_a_token_says_where_to_put_it() {
     fs::write(folder.join("ci.token"), format!("{TOKEN}\n")).unwrap();
     shell.run("ps --server here").ended(0);
     let unknown = shell.run("ps --server her").ended(2);
-    assert!(unknown.err.contains("did you mean `here`?") || unknown.err.contains("known are here"), "{unknown:?}");
+    assert!(unknown.err.contains("did you mean `here`?") || unknown.err.contains("known is here"), "{unknown:?}");
 }
 
 #[tokio::test]
