@@ -60,6 +60,14 @@ impl<'a> Query<'a> {
     /// # Errors
     /// 400 naming the first parameter at fault.
     pub fn parse(raw: Option<&'a str>, known: &'static [Parameter]) -> Result<Self, Problem> {
+        Self::parse_with_remedy(raw, known, "")
+    }
+
+    /// The same, with what to do instead for a parameter that is unlike all that are known.
+    ///
+    /// # Errors
+    /// 400 naming the first parameter at fault.
+    pub fn parse_with_remedy(raw: Option<&'a str>, known: &'static [Parameter], remedy: &str) -> Result<Self, Problem> {
         let mut pairs: Vec<(&'static str, Option<Cow<'a, str>>)> = Vec::new();
         for piece in raw.unwrap_or_default().split('&').filter(|piece| !piece.is_empty()) {
             let (name, value) = match piece.split_once('=') {
@@ -68,7 +76,10 @@ impl<'a> Query<'a> {
             };
             let Some(parameter) = known.iter().chain(EVERYWHERE).find(|parameter| parameter.name == name) else {
                 let names: Vec<_> = known.iter().chain(EVERYWHERE).map(|parameter| parameter.name).collect();
-                let hint = suggest::hint(&name, &names);
+                let mut hint = suggest::hint(&name, &names);
+                if suggest::nearest(&name, names).is_none() {
+                    hint.push_str(remedy);
+                }
                 let name: String = name.chars().take(128).collect();
                 return Err(Problem::parameter(&name, format!("there is no such parameter here{hint}")));
             };
@@ -141,7 +152,10 @@ impl<'a> Query<'a> {
             return Ok(Some(now.before(ago)));
         }
         // `+02:00` that nobody encoded arrives as ` 02:00`.
-        Micros::parse(&text.replace(' ', "+")).map(Some).map_err(|error| Problem::parameter(name, error.to_string()))
+        Micros::parse(&text.replace(' ', "+")).map(Some).map_err(|error| match now {
+            Some(_) => Problem::parameter(name, format!("{error}, nor a time before now such as -24h")),
+            None => Problem::parameter(name, error.to_string()),
+        })
     }
 
     /// An integer; one out of `range` is a fault.

@@ -15,7 +15,7 @@ use super::{
     options,
     prefer::Wait,
     problem::{Fault, Place, Problem},
-    query::{Parameter, flag},
+    query::{Parameter, Query, flag},
     reply,
 };
 use crate::{
@@ -40,7 +40,8 @@ pub async fn with_bare_inputs(call: &mut Call) -> Result<Response, Problem> {
         false => Json::empty_object(),
     };
     let mut faults = Vec::new();
-    let query = call.query(options::PARAMETERS)?;
+    let remedy = "; inputs are given as JSON in the body";
+    let query = Query::parse_with_remedy(call.parts.uri.query(), options::PARAMETERS, remedy)?;
     let wait = Wait::of(&query, call.headers())?;
     let dry_run = query.flag("dry_run")?;
     let options = options::from_query(&query, &mut faults)?;

@@ -28,6 +28,25 @@ async fn a_row_that_cannot_be_read_is_no_passing_trouble() {
 }
 
 #[tokio::test]
+async fn a_time_says_what_it_may_be() {
+    let api = Api::start().await;
+    let refused = api.get("/v1/instances?created_before=24h").await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("nor a time before now such as -24h"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn inputs_in_the_query_are_told_where_they_belong() {
+    let api = Api::start().await;
+    let start = "/v1/definitions/sleep/instances";
+    let refused = api.post(&format!("{start}?seconds=3"), "{}").await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("; inputs are given as JSON in the body"), "{}", refused.text);
+    let slip = api.post(&format!("{start}?timout=3"), "{}").await;
+    assert!(slip.text.contains("did you mean `timeout`?") && !slip.text.contains("inputs"), "{}", slip.text);
+}
+
+#[tokio::test]
 async fn each_refusal_has_its_problem() {
     let api = Api::start().await;
     let id = api.sleep(60.0).await;
