@@ -188,6 +188,8 @@ async fn nothing_is_overwritten_unasked() {
     assert!(backup(&url(&store), &target, &["--force"]).status.success());
     assert!(run(&["fsck", "--database", &url(&target)]).status.success());
 
+    refused(&backup(&url(&store), std::path::Path::new("-"), &[]), 2, "a backup is made as a file, not on stdout");
+
     // The store of another daemon, whose log holds what was acknowledged.
     let server = TestServer::start().await;
     server.start_task("sleep", serde_json::json!({"seconds": 0})).await;

@@ -26,6 +26,10 @@ const TELL_EVERY: Duration = Duration::from_millis(250);
 const GIVE_UP_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: operator::Backup) -> Result<(), Failure> {
+    if arguments.target.as_os_str() == "-" {
+        let told = "a backup is made as a file, not on stdout: give its name, or ./- for a file named -";
+        return Err(Failure::new(USAGE, told.to_owned()));
+    }
     let mut sources = Sources::of_process(arguments.file.config);
     if let Some(url) = arguments.database.database {
         sources.flags.push(("database", "url", url, "--database"));
