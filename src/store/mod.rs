@@ -80,8 +80,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a read works now.
     fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Everything wrong that the stored state can show; empty when it is sound.
-    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>>;
+    /// Everything wrong that the stored state can show.
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>>;
 
     /// Closes every connection; the files are left whole.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -152,6 +152,15 @@ impl fmt::Debug for Identity {
             .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
+}
+
+/// What a check of a stored state came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// What is wrong; empty when it is sound.
+    pub findings: Vec<Finding>,
+    /// How many instances were read. None are where the file itself is damaged.
+    pub instances: u64,
 }
 
 /// One thing wrong with a stored state.

@@ -99,7 +99,7 @@ async fn a_handler_that_aborts_its_daemon_ends_failed_after_its_attempts() {
     assert_eq!((instance.status(), instance.attempt), (Status::Failed, 3));
     let error = instance.error().expect("it failed");
     assert_eq!(error.kind, ErrorKind::Interrupted { reason: Interruption::Crash });
-    assert_eq!(store.check().await.expect("it reads"), []);
+    assert_eq!(store.check().await.expect("it reads").findings, []);
     store.close().await;
 }
 

@@ -149,8 +149,11 @@ fn fsck_says_when_there_is_no_store() {
 async fn fsck_works_beside_a_running_daemon() {
     let mut server = TestServer::start().await;
     server.fsck();
+    server.start_task("sleep", serde_json::json!({"seconds": 0})).await;
     assert!(server.stop().await.success());
-    server.fsck();
+    let sound = run(&["fsck", "--database", &server.database_url()]);
+    assert_eq!((sound.status.code(), text(&sound.stdout)), (Some(0), String::new()));
+    assert_eq!(text(&sound.stderr), "nothing wrong: 1 instance checked\n");
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ impl Bench {
         self.engine.close().await;
         let path = self.folder.path().join("taskwright.db");
         let store = SqliteStore::open_for_check(&path).await.expect("the store opens");
-        assert_eq!(store.check().await.expect("the store can be read"), []);
+        assert_eq!(store.check().await.expect("the store can be read").findings, []);
     }
 }
 

@@ -8,7 +8,7 @@ use taskwright::{
         Attempt, Definition, Instance, InstanceKey, InstanceQuery, LogLine, LogQuery, Page, Stats, StatsQuery, Summary,
     },
     store::{
-        Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, Space, Store, StoreError,
+        Backlog, Batch, Checked, CommitError, Committed, DoneByTask, Identity, LogExtent, Space, Store, StoreError,
     },
 };
 
@@ -138,7 +138,7 @@ impl<D: Decorator> Store for Decorated<D> {
         })
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         self.inner.check()
     }
 

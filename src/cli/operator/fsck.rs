@@ -1,6 +1,9 @@
 //! `fsck`: everything wrong that the store can show.
 
-use std::path::Path;
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use crate::{
     cli::{
@@ -13,7 +16,7 @@ use crate::{
     config::{Config, Sources},
     domain::error::chain,
     engine::Catalog,
-    store::{Finding, Store, StoreError, sqlite::SqliteStore},
+    store::{Checked, Finding, Store, StoreError, sqlite::SqliteStore},
 };
 
 pub(super) fn run(program: Program<'_>, fsck: Fsck) -> Result<(), Failure> {
@@ -27,11 +30,11 @@ pub(super) fn run(program: Program<'_>, fsck: Fsck) -> Result<(), Failure> {
     // What is wrong with the configuration is no fault of the store.
     let catalog = catalog(program, &config).or_else(|_| Catalog::new(Vec::new(), Vec::new()));
     let catalog = catalog.map_err(|error| no(chain(&error)))?;
-    let findings = runtime()?.block_on(async {
+    let Checked { findings, instances } = runtime()?.block_on(async {
         let store = SqliteStore::open_for_check(&config.store.path).await.map_err(|error| no(chain(&error)))?;
-        let findings = check(&store, catalog).await.map_err(|error| no(chain(&error)));
+        let checked = check(&store, catalog).await.map_err(|error| no(chain(&error)));
         store.close().await;
-        findings
+        checked
     })?;
     for finding in &findings {
         print::line(&ansi::plain(&match finding.instance {
@@ -39,23 +42,29 @@ pub(super) fn run(program: Program<'_>, fsck: Fsck) -> Result<(), Failure> {
             None => finding.detail.clone(),
         }))?;
     }
-    if findings.is_empty() { Ok(()) } else { Err(Failure::silent(FAILURE)) }
+    if !findings.is_empty() {
+        return Err(Failure::silent(FAILURE));
+    }
+    // On stderr: stdout has what is wrong. Nobody may read it.
+    let _ =
+        writeln!(io::stderr(), "nothing wrong: {instances} instance{} checked", if instances == 1 { "" } else { "s" });
+    Ok(())
 }
 
 /// Everything wrong with the store, and with its definitions as a daemon of this configuration would take them.
-async fn check(store: &SqliteStore, mut catalog: Catalog) -> Result<Vec<Finding>, StoreError> {
-    let mut findings = store.check().await?;
+async fn check(store: &SqliteStore, mut catalog: Catalog) -> Result<Checked, StoreError> {
+    let mut checked = store.check().await?;
     match store.definitions().await {
         Ok(definitions) => {
             for definition in definitions {
                 if let Err(error) = catalog.add_registered(vec![definition], Path::new("/")) {
-                    findings.push(Finding { instance: None, detail: error.to_string() });
+                    checked.findings.push(Finding { instance: None, detail: error.to_string() });
                 }
             }
         }
         // What cannot be read was told of.
-        Err(_) if !findings.is_empty() => {}
+        Err(_) if !checked.findings.is_empty() => {}
         Err(error) => return Err(error),
     }
-    Ok(findings)
+    Ok(checked)
 }

@@ -17,13 +17,13 @@ use super::{
     readers::Readers,
     statement::{Arguments, fetch},
 };
-use crate::store::{Finding, StoreError};
+use crate::store::{Checked, Finding, StoreError};
 pub(super) use kind::Kind;
 use kind::MOST;
 use rules::{PARTS, RULES};
 
 /// Everything wrong with the stored state.
-pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError> {
+pub(super) async fn check(readers: &Readers) -> Result<Checked, StoreError> {
     let mut reader = readers.take().await?;
     // One snapshot, so that what a daemon writes meanwhile is seen whole or not at all. Rolled back when it goes away.
     let mut snapshot = reader.begin().await.map_err(of_read)?;
@@ -35,7 +35,7 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
     if !findings.is_empty() {
         // Rows of a damaged file would tell the same damage many times over, or nothing; without an index the rules
         // cannot be looked at.
-        return Ok(findings);
+        return Ok(Checked { findings, instances: 0 });
     }
     let read = async {
         for (what, rest) in RULES {
@@ -49,12 +49,13 @@ pub(super) async fn check(readers: &Readers) -> Result<Vec<Finding>, StoreError>
         keys(reader, &mut findings).await?;
         labels(reader, &mut findings).await?;
         let told: HashSet<u64> = findings.iter().filter_map(|finding| finding.instance).collect();
-        rows::check(reader, &told, &mut findings).await?;
+        let instances = rows::check(reader, &told, &mut findings).await?;
         definitions::check(reader, &mut findings).await?;
-        counters::check(reader, &mut findings).await
+        counters::check(reader, &mut findings).await?;
+        Ok(instances)
     };
-    read.await.map_err(of_read)?;
-    Ok(findings)
+    let instances = read.await.map_err(of_read)?;
+    Ok(Checked { findings, instances })
 }
 
 fn finding(instance: i64, detail: &str) -> Finding {

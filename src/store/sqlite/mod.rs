@@ -51,7 +51,7 @@ pub use backup::{BackedUp, Backup, BackupError};
 pub use settings::{Settings, Synchronous};
 
 use super::{
-    Backlog, Batch, CommitError, Committed, DoneByTask, Finding, Identity, LogExtent, OpenError, Space, Store,
+    Backlog, Batch, Checked, CommitError, Committed, DoneByTask, Identity, LogExtent, OpenError, Space, Store,
     StoreError,
 };
 use crate::domain::{
@@ -193,7 +193,7 @@ impl Store for SqliteStore {
         Box::pin(instances::ping(&self.readers))
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<Checked, StoreError>> {
         Box::pin(check::check(&self.readers))
     }
 

@@ -229,7 +229,7 @@ impl Bench {
     /// Ends the engine. What it left must be sound, and no handler saw what it should not.
     pub async fn close(self) -> Result<(), String> {
         self.engine.drain().await;
-        let findings = self.store.check().await.expect("it reads");
+        let findings = self.store.check().await.expect("it reads").findings;
         self.engine.close().await;
         let violations = std::mem::take(&mut *lock(&self.stage.violations));
         match findings.is_empty() && violations.is_empty() {

@@ -98,7 +98,7 @@ impl Scene {
 
     /// The store finds nothing wrong with itself.
     pub async fn is_sound(&self) {
-        assert_eq!(self.store.check().await.expect("it reads"), []);
+        assert_eq!(self.store.check().await.expect("it reads").findings, []);
     }
 }
 

@@ -260,7 +260,7 @@ async fn a_crash_loses_nothing_that_was_committed() {
     }
     let left = open(&copy).await.expect("it opens");
     assert_eq!(left.backlog().await.expect("it reads").pending, 51);
-    assert_eq!(left.check().await.expect("it reads"), []);
+    assert_eq!(left.check().await.expect("it reads").findings, []);
     left.close().await;
     scene.store.close().await;
 }
@@ -272,7 +272,7 @@ async fn a_check_runs_beside_a_daemon() {
     let daemon = Scene::new(Arc::new(open(&path).await.expect("it opens")), ());
     daemon.running(new("b")).await;
     let check = SqliteStore::open_for_check(&path).await.expect("it opens");
-    assert_eq!(check.check().await.expect("it reads"), []);
+    assert_eq!(check.check().await.expect("it reads").findings, []);
     assert_eq!(check.identity().boot, 2, "a check is no boot");
     assert_eq!(check.running().await.expect("it reads").len(), 1);
     assert!(check.commit(&daemon.batch()).await.is_err());
@@ -282,7 +282,7 @@ async fn a_check_runs_beside_a_daemon() {
 
     // Also without a daemon, and not without a store.
     let check = SqliteStore::open_for_check(&path).await.expect("it opens");
-    assert_eq!(check.check().await.expect("it reads"), []);
+    assert_eq!(check.check().await.expect("it reads").findings, []);
     check.close().await;
     let missing = SqliteStore::open_for_check(folder.path().join("missing.db")).await;
     assert!(matches!(missing.err(), Some(OpenError::Unavailable { .. })));

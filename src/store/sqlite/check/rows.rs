@@ -17,19 +17,21 @@ use crate::{
     },
 };
 
-/// Looks for rows that cannot be read. Nothing further is said of the instances `told`.
+/// Looks for rows that cannot be read. Nothing further is said of the instances `told`. Answers how many instances there
+/// are.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     told: &HashSet<u64>,
     findings: &mut Vec<Finding>,
-) -> Result<(), sqlx::Error> {
-    instances(connection, told, findings).await?;
+) -> Result<u64, sqlx::Error> {
+    let read = instances(connection, told, findings).await?;
     let inputs = "SELECT number, body FROM inputs WHERE number > ? ORDER BY number LIMIT 8";
     payloads(connection, inputs, "has inputs that cannot be read", told, findings).await?;
     let outputs = "SELECT number, body FROM outputs WHERE number > ? ORDER BY number LIMIT 8";
     payloads(connection, outputs, "has an output that cannot be read", told, findings).await?;
     attempts(connection, findings).await?;
-    logs(connection, told, findings).await
+    logs(connection, told, findings).await?;
+    Ok(read)
 }
 
 fn is_told(told: &HashSet<u64>, number: i64) -> bool {
@@ -40,10 +42,12 @@ async fn instances(
     connection: &mut SqliteConnection,
     told: &HashSet<u64>,
     findings: &mut Vec<Finding>,
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
+    let mut read = 0;
     let mut kind = Kind::new(findings, "cannot be read");
     let sql = format!("SELECT {SUMMARY_COLUMNS}, i.inputs, i.output FROM instances i ORDER BY i.number");
     each(connection, AssertSqlSafe(sql), |row| {
+        read += 1;
         let number = row.try_get(0)?;
         if let Some(detail) = fault_of_column(row) {
             kind.add(finding(number, detail));
@@ -56,7 +60,7 @@ async fn instances(
     })
     .await?;
     kind.end();
-    Ok(())
+    Ok(read)
 }
 
 /// What is wrong with a column that stands for more than one value.
