@@ -21,7 +21,7 @@ use std::{io, time::Duration};
 use http::{HeaderValue, Method, Uri};
 use serde::{Deserialize, de::DeserializeOwned};
 
-pub use attempt::{AttemptClient, Facts};
+pub use attempt::{AttemptClient, AttemptFacts};
 pub use calls::{Filter, LogSlice, Start};
 pub use current::{ControllerError, get_task_controller, get_task_inputs};
 pub use discovery::{Found, discover};

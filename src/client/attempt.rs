@@ -18,7 +18,7 @@ pub struct AttemptClient {
 
 /// What stands fixed while an attempt runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Facts {
+pub struct AttemptFacts {
     /// The instance.
     pub id: Uuid,
     /// Its short number.
@@ -42,7 +42,7 @@ impl AttemptClient {
     /// # Errors
     /// [`ClientError`]; late is a [`ClientError::Refused`] whose [`is_late`](super::Refusal::is_late) holds. So for all
     /// calls here.
-    pub async fn facts(&self) -> Result<Facts, ClientError> {
+    pub async fn facts(&self) -> Result<AttemptFacts, ClientError> {
         #[derive(Deserialize)]
         struct Instance {
             id: Uuid,
@@ -53,7 +53,7 @@ impl AttemptClient {
         }
         let instance: Instance = self.client.call(Method::GET, &self.path, None).await?;
         let Instance { id, number, task_id, attempt, inputs } = instance;
-        Ok(Facts { id, number, task_id, attempt, inputs: Json::from(inputs) })
+        Ok(AttemptFacts { id, number, task_id, attempt, inputs: Json::from(inputs) })
     }
 
     /// Sets the progress and its message.

@@ -25,13 +25,13 @@ pub struct Task {
     /// What it is.
     pub definition: Arc<Definition>,
     /// How it is run.
-    pub runner: Runner,
+    pub executable: Executable,
     input_schema: Option<Schema>,
     output_schema: Option<Schema>,
 }
 
 /// How a task is run.
-pub enum Runner {
+pub enum Executable {
     /// By a handler in this binary.
     Handler(Arc<dyn ErasedHandler>),
     /// As a process.
@@ -70,13 +70,13 @@ impl Task {
         };
         let input_schema = schema("input_schema", &definition.input_schema)?;
         let output_schema = schema("output_schema", &definition.output_schema)?;
-        let runner = Runner::Command(CommandRunner {
+        let executable = Executable::Command(CommandRunner {
             argv: definition.command.clone().unwrap_or_default(),
             env: command.env,
             inputs: command.inputs,
             directory: command.directory,
         });
-        Ok(Task { definition: Arc::new(definition), runner, input_schema, output_schema })
+        Ok(Task { definition: Arc::new(definition), executable, input_schema, output_schema })
     }
 
     /// Whether `inputs` are valid for this task as it is now.
@@ -84,9 +84,9 @@ impl Task {
     /// # Errors
     /// What is wrong with them, field by field.
     pub fn check_inputs(&self, inputs: &Json) -> Result<(), Vec<FieldError>> {
-        match &self.runner {
-            Runner::Handler(handler) => handler.check(inputs),
-            Runner::Command(command) => {
+        match &self.executable {
+            Executable::Handler(handler) => handler.check(inputs),
+            Executable::Command(command) => {
                 let size = inputs.as_str().len();
                 if command.inputs == InputsBy::Environment && size > LARGEST_ENVIRONMENT_INPUTS {
                     let remedy = match self.definition.source {
@@ -134,7 +134,7 @@ impl Catalog {
             // A handler's schemas describe its types, and the types themselves are the check.
             catalog.add(Task {
                 definition: Arc::new(definition),
-                runner: Runner::Handler(handler),
+                executable: Executable::Handler(handler),
                 input_schema: None,
                 output_schema: None,
             })?;
@@ -238,7 +238,7 @@ impl Catalog {
 
     /// Whether any task is a command.
     pub fn has_commands(&self) -> bool {
-        self.iter().any(|task| matches!(task.runner, Runner::Command(_)))
+        self.iter().any(|task| matches!(task.executable, Executable::Command(_)))
     }
 }
 

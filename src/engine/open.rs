@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    Engine, Inner, OpenEngineError, Parts,
+    Engine, Inner, OpenEngineError, Parts, Settings,
     attempt::Shared,
     catalog::CurrentCatalog,
     clock::Clock,
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     domain::{Micros, error::chain},
     process::{Spawner, kill_leftovers},
+    store::{Backlog, Store},
 };
 
 /// The most threads for blocking work: each may hold a stack, and more than this do not help computing.
@@ -46,37 +47,17 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
     let identity = store.identity().clone();
     let registered = store.definitions().await.map_err(|error| OpenEngineError::Recovery(error.into()))?;
     catalog.add_registered(registered, &settings.directory).map_err(OpenEngineError::Definitions)?;
-    let tag = identity.tag.clone();
-    let workers = OpenEngineError::Workers;
-
-    let killed = tokio::task::spawn_blocking(move || kill_leftovers(&tag))
-        .await
-        .map_err(|error| workers(std::io::Error::other(error)))?
-        .map_err(workers)?;
-    if killed > 0 {
-        tracing::warn!(killed, "killed processes that the last daemon left");
-    }
     let first = identity.boot << BOOT_SHIFT;
-    let settled = recover::settle(&*store, first + 1, &settings.node).await.map_err(OpenEngineError::Recovery)?;
-    if settled > 0 {
-        tracing::warn!(settled, "settled instances that were running when the last daemon died");
-    }
-    let backlog = store.backlog().await.map_err(|error| OpenEngineError::Recovery(error.into()))?;
-
+    let backlog = settle_the_past(&*store, first + 1, &settings).await?;
+    let workers = OpenEngineError::Workers;
     let scratch = prepare_scratch(&identity.tag).map_err(workers)?;
     let spawner = if settings.remote_definitions || catalog.has_commands() {
         Some(Spawner::start(&program).await.map_err(|error| workers(std::io::Error::other(error)))?)
     } else {
         None
     };
-    let handlers = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("handler")
-        .max_blocking_threads(MOST_BLOCKING.min(settings.local_slots.get()) as usize)
-        // Idle threads are given back soon: a burst of blocking work leaves no memory behind.
-        .thread_keep_alive(Duration::from_secs(5))
-        .enable_all()
-        .build()
-        .map_err(workers)?;
+    let blocking = MOST_BLOCKING.min(settings.local_slots.get()) as usize;
+    let handlers = handlers_runtime(blocking).map_err(workers)?;
 
     let wake = Arc::new(Notify::new());
     let lanes = Arc::new(Lanes::new(Arc::clone(&wake)));
@@ -91,7 +72,7 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
     let output_limit = settings.output.bytes();
     let shared = Arc::new(Shared {
         lanes: Arc::clone(&lanes),
-        blocking: Arc::new(Semaphore::new(MOST_BLOCKING.min(settings.local_slots.get()) as usize)),
+        blocking: Arc::new(Semaphore::new(blocking)),
         stop_grace: settings.stop_grace,
         output_limit,
         log_limit: settings.log.0,
@@ -165,6 +146,34 @@ pub(super) async fn open(parts: Parts) -> Result<Engine, OpenEngineError> {
             handlers: Mutex::new(Some(handlers)),
         }),
     })
+}
+
+/// Ends what the last daemon left: its processes, then its running instances, by the batch `number`. Answers what waits.
+async fn settle_the_past(store: &dyn Store, number: u64, settings: &Settings) -> Result<Backlog, OpenEngineError> {
+    let tag = store.identity().tag.clone();
+    let killed = tokio::task::spawn_blocking(move || kill_leftovers(&tag))
+        .await
+        .map_err(|error| OpenEngineError::Workers(std::io::Error::other(error)))?
+        .map_err(OpenEngineError::Workers)?;
+    if killed > 0 {
+        tracing::warn!(killed, "killed processes that the last daemon left");
+    }
+    let settled = recover::settle(store, number, &settings.node).await.map_err(OpenEngineError::Recovery)?;
+    if settled > 0 {
+        tracing::warn!(settled, "settled instances that were running when the last daemon died");
+    }
+    store.backlog().await.map_err(|error| OpenEngineError::Recovery(error.into()))
+}
+
+/// Where handlers run, with so many threads for blocking work.
+fn handlers_runtime(blocking: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("handler")
+        .max_blocking_threads(blocking)
+        // Idle threads are given back soon: a burst of blocking work leaves no memory behind.
+        .thread_keep_alive(Duration::from_secs(5))
+        .enable_all()
+        .build()
 }
 
 /// Runs the ledger beside the requests, whose runtime never blocks: a start then takes two switches between threads

@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 
 use super::{
     attempt::{Attempt, AttemptReporter, Held, Signals},
-    catalog, command,
+    catalog::Executable,
+    command,
     ending::{bound, endings},
     images::Images,
     lanes::{FinishItem, Lanes},
@@ -142,14 +143,14 @@ impl Runner {
     pub fn begin(&self, attempts: Vec<(Arc<Attempt>, Slot)>) {
         let mut handlers = Vec::with_capacity(attempts.len());
         for (attempt, slot) in attempts {
-            match &attempt.task.runner {
-                catalog::Runner::Handler(_) => {
+            match &attempt.task.executable {
+                Executable::Handler(_) => {
                     if attempt.limits.timeout.is_some() {
                         self.enforce(&attempt);
                     }
                     handlers.push((attempt, slot));
                 }
-                catalog::Runner::Command(_) => {
+                Executable::Command(_) => {
                     let runner = self.clone();
                     self.0.service.spawn(async move {
                         let held = attempt.hold(slot);
@@ -180,7 +181,7 @@ impl Runner {
     }
 
     async fn run_handler(&self, attempt: Arc<Attempt>, slot: Slot) {
-        let catalog::Runner::Handler(handler) = &attempt.task.runner else { return };
+        let Executable::Handler(handler) = &attempt.task.executable else { return };
         let held = attempt.hold(slot);
         let reporter = Arc::new(AttemptReporter(Arc::clone(&attempt)));
         let end = {
@@ -219,7 +220,7 @@ impl Runner {
 
     /// Ends the attempt of a handler from outside when its time has come. Once per attempt.
     pub fn enforce(&self, attempt: &Arc<Attempt>) {
-        if matches!(attempt.task.runner, catalog::Runner::Handler(_)) && attempt.begin_to_enforce() {
+        if matches!(attempt.task.executable, Executable::Handler(_)) && attempt.begin_to_enforce() {
             let (runner, attempt) = (self.clone(), Arc::clone(attempt));
             self.0.service.spawn(async move { runner.await_cut(attempt).await });
         }
@@ -336,7 +337,7 @@ pub fn bad_output(errors: Vec<FieldError>, message: String) -> AttemptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::attempt::{ShutdownSignal, StopSignal};
+    use crate::engine::attempt::EndSignal;
 
     #[test]
     fn a_stop_keeps_its_own_deadline() {
@@ -347,10 +348,10 @@ mod tests {
         assert_eq!(Cut::next(&signals, None, began), None);
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Timeout, at(5))));
         assert!(Cut::next(&signals, Some(Duration::MAX), began).is_some_and(|(_, far)| far > at(5)));
-        signals.shutdown = Some(ShutdownSignal { deadline: at(3), terminate: false });
+        signals.shutdown = Some(EndSignal { deadline: at(3), terminate: false });
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Shutdown, at(3))));
         signals.shutdown = None;
-        signals.stop = Some(StopSignal { deadline: at(9), terminate: true });
+        signals.stop = Some(EndSignal { deadline: at(9), terminate: true });
         assert_eq!(Cut::next(&signals, timeout, began), Some((Cut::Stop, at(9))));
         signals.over = true;
         assert_eq!(Cut::next(&signals, timeout, began).map(|(cut, _)| cut), Some(Cut::Over));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::idle::{Idle, Supervisor};
@@ -16,6 +17,9 @@ use super::wire::{Reply, TERMINATE};
 
 /// How long the last resort tries, when both the supervisor and the spawner were killed.
 const LAST_RESORT: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a supervisor that is to kill everything stands still.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_millis(100);
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Process {
     idle: Idle,
     /// Everything was to be killed, which is also the end of the supervisor.
     is_doomed: AtomicBool,
+    /// Wakes whoever waits for the end once it is.
+    doomed: Notify,
     exit: Option<Exit>,
 }
 
@@ -60,6 +66,7 @@ impl Process {
             spawner: start.spawner,
             idle,
             is_doomed: AtomicBool::new(false),
+            doomed: Notify::new(),
             exit: start.exit,
         };
         if let Some(exit) = start.exit {
@@ -85,10 +92,23 @@ impl Process {
     /// Asks for SIGKILL to every process that descends from the program. Does nothing once all have ended.
     pub fn kill(&self) {
         if let Some(control) = &self.control {
-            self.is_doomed.store(true, Ordering::Relaxed);
             sys::end_writing(control.get_ref().as_fd());
-            if is_stopped(self.supervisor) {
-                // It could not act on that: its program has stopped it. Then the spawner does, or the last resort.
+            self.is_doomed.store(true, Ordering::SeqCst);
+            self.doomed.notify_one();
+        }
+    }
+
+    /// Once everything is to be killed, looks now and then whether the program has stopped its supervisor, which could not
+    /// act on that. Then the spawner does, or the last resort. Never resolves.
+    async fn watch_supervisor(&self) {
+        while !self.is_doomed.load(Ordering::SeqCst) {
+            self.doomed.notified().await;
+        }
+        loop {
+            sleep(SUPERVISOR_PATIENCE).await;
+            // A dead one that nobody reaps means that the spawner stands still too.
+            if Entry::read(self.supervisor).is_some_and(|supervisor| supervisor.is_stopped() || supervisor.is_zombie())
+            {
                 self.kill_supervisor();
             }
         }
@@ -96,11 +116,11 @@ impl Process {
 
     /// Ends a supervisor that does not answer: `wait` then sees to everything that it had.
     pub(super) fn kill_supervisor(&self) {
-        self.is_doomed.store(true, Ordering::Relaxed);
+        self.is_doomed.store(true, Ordering::SeqCst);
         // The spawner reaps it, so as long as that is its parent the number is its own.
         if Entry::read(self.supervisor).is_some_and(|supervisor| supervisor.parent == self.spawner) {
             let _ = sys::kill(self.supervisor, libc::SIGKILL);
-            if is_stopped(self.spawner) {
+            if Entry::read(self.spawner).is_some_and(|spawner| spawner.is_stopped()) {
                 let _ = sys::kill(self.spawner, libc::SIGKILL);
             }
         }
@@ -114,7 +134,12 @@ impl Process {
             return self.exit.unwrap_or(Exit::Lost);
         };
         let exit = loop {
-            match next_heard(control).await {
+            let heard = tokio::select! {
+                biased;
+                heard = next_heard(control) => heard,
+                () = self.watch_supervisor() => continue,
+            };
+            match heard {
                 Ok(Heard::Said(Reply::Exited { code, .. })) => break Exit::Code(code),
                 Ok(Heard::Said(Reply::Signalled { signal, .. })) => break Exit::Signal(signal),
                 Ok(Heard::Said(Reply::Lost)) => break Exit::Lost,
@@ -150,10 +175,6 @@ impl Process {
             sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-fn is_stopped(pid: i32) -> bool {
-    Entry::read(pid).is_some_and(|process| process.is_stopped())
 }
 
 /// What is known of a command when it has been started.

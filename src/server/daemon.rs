@@ -21,7 +21,7 @@ const ANSWER_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How a daemon ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum DaemonEnd {
     /// In good order.
     Drained,
     /// A second signal came before the drain was over.
@@ -85,9 +85,9 @@ impl Daemon {
 
     /// Serves until a signal came and everything is drained, a second signal came, or the store failed for good.
     ///
-    /// After any other end than [`Ending::Drained`] the process is to exit at once.
-    pub async fn run(&mut self, signals: &mut Signals) -> Ending {
-        let Some((listener, _)) = self.assembled.listening.take() else { return Ending::Drained };
+    /// After any other end than [`DaemonEnd::Drained`] the process is to exit at once.
+    pub async fn run(&mut self, signals: &mut Signals) -> DaemonEnd {
+        let Some((listener, _)) = self.assembled.listening.take() else { return DaemonEnd::Drained };
         let engine = self.assembled.engine.clone();
         let mut serving = Serving::begin(listener, http::App::new(engine.clone(), self.settings.clone()));
         notify::send(notify::READY);
@@ -103,35 +103,35 @@ impl Daemon {
         let ending = tokio::select! {
             // First: after it nothing is drained, and all the rest ends soon.
             biased;
-            why = engine.failed() => Ending::Failed(why),
+            why = engine.failed() => DaemonEnd::Failed(why),
             ended = take_down(&engine, None, Some(&mut serving)) => match ended {
-                Ok(()) => Ending::Drained,
-                Err(why) => Ending::Failed(why),
+                Ok(()) => DaemonEnd::Drained,
+                Err(why) => DaemonEnd::Failed(why),
             },
-            signal = signals.next() => Ending::Killed(signal),
+            signal = signals.next() => DaemonEnd::Killed(signal),
         };
         match ending {
-            Ending::Drained => {
+            DaemonEnd::Drained => {
                 tracing::info!("drained");
-                Ending::Drained
+                DaemonEnd::Drained
             }
-            Ending::Killed(signal) => {
+            DaemonEnd::Killed(signal) => {
                 tracing::warn!(signal = signal.name(), "second signal: killing what still runs");
                 let _ = tokio::time::timeout(ABORT_PATIENCE, engine.abort()).await;
-                Ending::Killed(signal)
+                DaemonEnd::Killed(signal)
             }
-            Ending::Failed(why) => fail(&engine, why).await,
+            DaemonEnd::Failed(why) => fail(&engine, why).await,
         }
     }
 }
 
 /// Says why, kills the children, and gives waiting requests a moment to be answered.
-async fn fail(engine: &Engine, why: String) -> Ending {
+async fn fail(engine: &Engine, why: String) -> DaemonEnd {
     tracing::error!(
         error = why,
         "cannot go on: everything that was acknowledged is in the store; start the daemon again"
     );
     let _ = tokio::time::timeout(ABORT_PATIENCE, engine.abort()).await;
     tokio::time::sleep(ANSWER_PATIENCE).await;
-    Ending::Failed(why)
+    DaemonEnd::Failed(why)
 }

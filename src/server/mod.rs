@@ -18,7 +18,7 @@ mod signals;
 mod temporary;
 
 pub use builder::Server;
-pub use daemon::{Daemon, Ending};
+pub use daemon::{Daemon, DaemonEnd};
 pub use error::{CompletionError, ShutdownError, StartError};
 pub use handle::ServerHandle;
 pub use instance::TaskInstance;

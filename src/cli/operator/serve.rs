@@ -18,7 +18,7 @@ use crate::{
     client::endpoint::EndpointFile,
     config::{self, Config, Sources},
     engine::OpenEngineError,
-    server::{Daemon, Ending, Signals, StartError},
+    server::{Daemon, DaemonEnd, Signals, StartError},
     store::OpenError,
 };
 
@@ -52,10 +52,10 @@ pub(super) fn run(program: Program<'_>, serve: Serve) -> Result<(), Failure> {
     drop(endpoint);
     drop(demo);
     match ending {
-        Ending::Drained => Ok(()),
+        DaemonEnd::Drained => Ok(()),
         // What still runs in this process is not worth waiting for.
-        Ending::Killed(signal) => process::exit(signal.exit_code().into()),
-        Ending::Failed(_) => process::exit(FAILURE.into()),
+        DaemonEnd::Killed(signal) => process::exit(signal.exit_code().into()),
+        DaemonEnd::Failed(_) => process::exit(FAILURE.into()),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     sender::{self, Sender},
 };
 use crate::{
-    client::{AttemptClient, Facts},
+    client::{AttemptClient, AttemptFacts},
     domain::{Json, Progress, Stream, Verdict},
     task::{
         ReportError, StopReason,
@@ -36,7 +36,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// What a controller reports to.
 pub(in crate::client) struct Link {
-    facts: Facts,
+    facts: AttemptFacts,
     outbox: Arc<Outbox>,
     runtime: Handle,
     /// Told when the thread has ended.

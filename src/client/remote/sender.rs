@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::outbox::{Batch, Outbox};
 use crate::{
-    client::{AttemptClient, ClientError, Facts, Receipt},
+    client::{AttemptClient, AttemptFacts, ClientError, Receipt},
     domain::{Json, VerdictStatus, error::chain},
     task::{ReportError, StopReason},
 };
@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Asks for the facts of the attempt, as long as the daemon may be away.
-pub(super) async fn facts(client: &AttemptClient, patience: Duration) -> Result<Facts, ClientError> {
+pub(super) async fn facts(client: &AttemptClient, patience: Duration) -> Result<AttemptFacts, ClientError> {
     let deadline = Instant::now() + patience;
     let mut pause = FIRST_PAUSE;
     loop {

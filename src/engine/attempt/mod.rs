@@ -86,29 +86,31 @@ type OwnStop = future::Shared<BoxFuture<'static, Result<(), ReportError>>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Signals {
     /// A stop was requested.
-    pub stop: Option<StopSignal>,
+    pub stop: Option<EndSignal>,
     /// The daemon drains, and this attempt is to end.
-    pub shutdown: Option<ShutdownSignal>,
+    pub shutdown: Option<EndSignal>,
     /// The attempt no longer speaks for its instance.
     pub over: bool,
 }
 
-/// A stop, as the running attempt sees it.
+/// A stop or a drain, as the running attempt sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StopSignal {
+pub struct EndSignal {
     /// When what still runs is dropped or killed.
     pub deadline: Instant,
-    /// Whether a command gets SIGTERM at once: somebody else than the attempt asked.
+    /// Whether a command gets SIGTERM at once: not where its own attempt asked, nor before the last part of a drain.
     pub terminate: bool,
 }
 
-/// A drain, as the running attempt sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShutdownSignal {
-    /// When what still runs is dropped or killed.
-    pub deadline: Instant,
-    /// Whether a command gets SIGTERM.
-    pub terminate: bool,
+impl EndSignal {
+    /// Brings what was told before nearer; answers whether that changed anything.
+    fn tell(self, told: &mut Option<EndSignal>) -> bool {
+        let next = told.map_or(self, |told| EndSignal {
+            deadline: told.deadline.min(self.deadline),
+            terminate: told.terminate || self.terminate,
+        });
+        told.replace(next) != Some(next)
+    }
 }
 
 impl Signals {
@@ -264,33 +266,14 @@ impl Attempt {
 
     /// Tells of a stop. A repeat only brings the deadline forward.
     pub fn signal_stop(&self, deadline: Instant, terminate: bool) {
-        self.channel().send_if_modified(|signals| {
-            let next = match signals.stop {
-                None => StopSignal { deadline, terminate },
-                Some(stop) => {
-                    StopSignal { deadline: stop.deadline.min(deadline), terminate: stop.terminate || terminate }
-                }
-            };
-            let changed = signals.stop != Some(next);
-            signals.stop = Some(next);
-            changed
-        });
+        let signal = EndSignal { deadline, terminate };
+        self.channel().send_if_modified(|signals| signal.tell(&mut signals.stop));
     }
 
     /// Tells of a drain. A repeat only brings it nearer.
     pub fn signal_shutdown(&self, deadline: Instant, terminate: bool) {
-        self.channel().send_if_modified(|signals| {
-            let next = match signals.shutdown {
-                None => ShutdownSignal { deadline, terminate },
-                Some(shutdown) => ShutdownSignal {
-                    deadline: shutdown.deadline.min(deadline),
-                    terminate: shutdown.terminate || terminate,
-                },
-            };
-            let changed = signals.shutdown != Some(next);
-            signals.shutdown = Some(next);
-            changed
-        });
+        let signal = EndSignal { deadline, terminate };
+        self.channel().send_if_modified(|signals| signal.tell(&mut signals.shutdown));
     }
 
     /// Tells that the attempt no longer speaks for its instance.

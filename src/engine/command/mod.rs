@@ -15,7 +15,7 @@ use signal_name::signal_name;
 
 use super::{
     attempt::{Attempt, Signals},
-    catalog::{self, CommandRunner},
+    catalog::{CommandRunner, Executable},
     executor,
     pump::pump,
     run::{Cut, End, Parts, bad_output, returned},
@@ -40,7 +40,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command of `attempt` to its end.
 pub async fn run(parts: &Parts, attempt: &Arc<Attempt>) -> End {
-    let catalog::Runner::Command(command) = &attempt.task.runner else {
+    let Executable::Command(command) = &attempt.task.executable else {
         return AttemptEnd::Fenced.into();
     };
     // They were valid when they were accepted; the task may have been changed since.
