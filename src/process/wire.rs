@@ -8,6 +8,7 @@
 //! | daemon → spawner | [`HIRE`]: fork a supervisor | its control socket |
 //! | supervisor → daemon | [`Reply`]: `Hired`, once; then for each command the first that is true of `Refused`, `Failed`, `Started`, how it ended; after `Started` how it ended too | |
 //! | daemon → supervisor | [`Request`] with the command, when it has nothing to do | stdout, stderr; a memory file with the command where that is long |
+//! | spawner → daemon | `Failed` where it cannot fork, `Lost` once nothing is left of a supervisor that died; on that one's control socket | |
 //! | daemon → supervisor | [`TERMINATE`]; the end of the stream means: kill everything | |
 
 use std::ffi::{CStr, OsStr};
