@@ -202,6 +202,16 @@ async fn a_log_is_read_by_part_and_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_output_of_a_quick_program_comes_before_its_complaints() {
+    let config = "[[tasks]]\nname = \"quick\"\ncommand = [\"sh\", \"-c\", \"echo out; echo err >&2; exit 3\"]\n";
+    let mut server = TestServer::with_config(config).await;
+    let done = run(&server, "quick", json!({})).await;
+    assert_eq!((&done["status"], &done["error"]["message"]), (&json!("failed"), &json!("err")));
+    assert_eq!(log(&server, &done, "").await, "out\nerr\n");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_burst_of_lines_is_stored_once_and_whole() {
     let server = TestServer::with_config(&shell("bursts", "seq 1 20000; echo last >&2", "")).await;
     for _ in 0..3 {

@@ -99,12 +99,25 @@ async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scr
     let last_error = Arc::new(Mutex::new(None));
     let (over, read_until) = watch::channel(None);
     let pump = |kind, stream: Option<_>, last| {
-        stream.map(|stream| tokio::spawn(pump(Arc::clone(attempt), kind, stream, read_until.clone(), last)))
+        let (attempt, read_until) = (Arc::clone(attempt), read_until.clone());
+        async move {
+            if let Some(stream) = stream {
+                pump(attempt, kind, stream, read_until, last).await;
+            }
+        }
     };
-    let pumps = [
-        pump(Stream::Stdout, process.stdout.take(), None),
-        pump(Stream::Stderr, process.stderr.take(), Some(Arc::clone(&last_error))),
-    ];
+    let stdout = pump(Stream::Stdout, process.stdout.take(), None);
+    let stderr = pump(Stream::Stderr, process.stderr.take(), Some(Arc::clone(&last_error)));
+    let pumps = if process.exit().is_some() {
+        // Nobody knows any more what was written when. People expect the output before the complaints about it.
+        vec![tokio::spawn(async {
+            stdout.await;
+            stderr.await;
+        })]
+    } else {
+        // What was written meanwhile is read in the reverse of this order, mostly: the last task to be spawned runs first.
+        vec![tokio::spawn(stderr), tokio::spawn(stdout)]
+    };
     let mut signals = attempt.signals();
     let mut sent = Sent::default();
     let exit = loop {
@@ -127,7 +140,7 @@ async fn attend(parts: &Parts, attempt: &Arc<Attempt>, mut process: Process, scr
     }
     // Every process is gone, so both streams end; what is still in the pipes is read first.
     let _ = over.send(Some(tokio::time::Instant::now() + STREAM_PATIENCE));
-    drain(pumps.into_iter().flatten().collect()).await;
+    drain(pumps).await;
     drop(process);
     let last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).take();
     ended(parts, attempt, exit, &sent, scratch, last_error)
